@@ -1,0 +1,154 @@
+//! Frames of every type against `golden/frames.hex`.
+
+use common::durability::{Acks, Sync};
+use common::ids::{
+    ClusterId, Epoch, FileEpoch, Lane, LogicGroup, RequestId, ServerIndex, StoreId, TopologyVersion,
+};
+use common::op::Op;
+use common::reply::Reply;
+use common::wire::hello::{Greeting, Hello, HelloAnswer, Role, Welcome};
+use common::wire::request::{self, RequestHead};
+
+use crate::golden_file;
+use crate::message::{self, Body, Message};
+
+const TOPOLOGY: TopologyVersion = TopologyVersion {
+    epoch: FileEpoch(7),
+    hash: 0x1122_3344_5566_7788,
+};
+
+fn counting<const N: usize>(first: u8) -> [u8; N] {
+    let mut next = first;
+    [(); N].map(|()| {
+        next += 1;
+        next - 1
+    })
+}
+
+fn hello(role: Role, name: &'static str) -> Hello<'static> {
+    Hello {
+        protocol: 1,
+        role,
+        cluster: "demo",
+        name,
+        proof: [0; 32],
+        topology: TopologyVersion::default(),
+        worker: 0,
+    }
+}
+
+fn handshake() -> Vec<(&'static str, Message)> {
+    let greeting = Greeting {
+        protocol: 1,
+        nonce: counting(0x10),
+        secret: true,
+    };
+    let proxy = Hello {
+        proof: counting(0x40),
+        topology: TOPOLOGY,
+        worker: 3,
+        ..hello(Role::Proxy, "proxy")
+    };
+    let welcome = Welcome {
+        node: "a1",
+        store: StoreId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
+        workers: 2,
+        topology: TOPOLOGY,
+    };
+    [
+        ("greeting", Body::Greeting(greeting)),
+        ("hello", Body::Hello(proxy)),
+        ("hello-of-a-node", Body::Hello(hello(Role::Node, "a2"))),
+        ("hello-of-a-tool", Body::Hello(hello(Role::Tool, "status"))),
+        (
+            "hello-answer-taken",
+            Body::HelloAnswer(HelloAnswer::Taken(welcome)),
+        ),
+        (
+            "hello-answer-refused",
+            Body::HelloAnswer(HelloAnswer::Refused("wrong cluster")),
+        ),
+    ]
+    .map(|(name, body)| (name, Message { id: 0, body }))
+    .into()
+}
+
+fn request_head() -> RequestHead {
+    RequestHead {
+        cluster: ClusterId::of_name("demo"),
+        file_epoch: FileEpoch(7),
+        lane: Lane {
+            group: LogicGroup(12),
+            server: ServerIndex(1),
+        },
+        acks: Acks::Step,
+        sync: Sync::Always,
+        since: Epoch(5),
+        request: RequestId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+        age_ms: 3,
+        remaining_ms: 4_997,
+    }
+}
+
+#[test]
+fn frames_of_every_type_have_the_documented_bytes() {
+    let mut cases = handshake();
+    let id = 0x0807_0605_0403_0201;
+    let body = Body::Request(
+        request_head(),
+        Op::Count {
+            namespace: b"files",
+        },
+    );
+    cases.push(("request", Message { id, body }));
+    cases.push((
+        "response",
+        Message {
+            id,
+            body: Body::Response(Ok(Reply::Count(100_000))),
+        },
+    ));
+    cases.push((
+        "announce",
+        Message {
+            id: 9,
+            body: Body::Announce(b"format: 1\n"),
+        },
+    ));
+    cases.push((
+        "announce-answer-taken",
+        Message {
+            id: 9,
+            body: Body::AnnounceAnswer(b""),
+        },
+    ));
+    let reason = Body::AnnounceAnswer(b"epoch 6 is below 7");
+    cases.push((
+        "announce-answer-refused",
+        Message {
+            id: 9,
+            body: reason,
+        },
+    ));
+    golden_file::check("frames.hex", &cases, message::encode, message::decode);
+}
+
+#[test]
+fn the_remaining_time_of_a_waiting_request_frame_is_refreshed_in_place() {
+    let op = Op::Count {
+        namespace: b"files",
+    };
+    let with = |remaining_ms| {
+        let head = RequestHead {
+            remaining_ms,
+            ..request_head()
+        };
+        let body = Body::Request(head, op.clone());
+        message::encode(&Message { id: 1, body })
+    };
+    let mut frame = with(4_997);
+    request::refresh_remaining(&mut frame, 1_000);
+    assert_eq!(frame, with(1_000));
+    request::refresh_remaining(&mut frame, u64::MAX);
+    assert_eq!(frame, with(u32::MAX));
+}

@@ -1,0 +1,134 @@
+//! Nodes and proxies started one by one, for what `fdht dev` would not let happen.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use crate::http::Http;
+use crate::process::{Running, command};
+use crate::wait::wait_until;
+
+/// How long one process may take to start.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// Ports of these tests: neither those that `dev` takes nor those of outgoing connections.
+const PORTS: (u16, u16) = (10_000, 9_000);
+
+/// A port of 127.0.0.1 that nobody listens on.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let (first, count) = PORTS;
+    let start = u16::try_from(std::process::id() * 37 % u32::from(count)).expect("below count");
+    loop {
+        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = first + offset;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// `127.0.0.1` and a free port.
+pub fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
+/// The arguments of a node.
+#[derive(Debug, Clone)]
+pub struct NodeArgs {
+    /// `--id`
+    pub id: String,
+    /// `--cluster`
+    pub cluster: String,
+    /// `--dir`
+    pub dir: PathBuf,
+    /// `--create`
+    pub create: bool,
+    /// `--listen`
+    pub listen: String,
+    /// `--admin`
+    pub admin: String,
+}
+
+impl NodeArgs {
+    /// A new node `a1` of the cluster `lone`.
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            id: "a1".to_owned(),
+            cluster: "lone".to_owned(),
+            dir: dir.to_owned(),
+            create: true,
+            listen: free_address(),
+            admin: free_address(),
+        }
+    }
+
+    /// The command line behind `fdht`.
+    pub fn words(&self) -> Vec<String> {
+        let dir = self.dir.to_str().expect("plain names");
+        let words = [
+            ["node", "--id", &self.id, "--cluster", &self.cluster].as_slice(),
+            &["--dir", dir, "--listen", &self.listen, "--admin", &self.admin],
+            &["--memory", "128MiB", "--disk-reserve", "16MiB"],
+        ];
+        let mut words: Vec<String> = words.concat().into_iter().map(str::to_owned).collect();
+        if self.create {
+            words.push("--create".to_owned());
+        }
+        words
+    }
+
+    /// Starts the node and waits until it is live.
+    #[track_caller]
+    pub fn start(&self) -> Running {
+        let mut running = Running::start(command(self.words()));
+        wait_live(&mut running, &self.admin);
+        running
+    }
+}
+
+/// A topology file of one node, `a1` of the cluster `lone`.
+pub fn topology(path: &Path, address: &str, admin: &str) {
+    let text = format!(
+        "format: 1\ncluster: lone\nepoch: 1\nlogic_groups: 5\nservers:\n  \
+         a1: {{ address: \"{address}\", admin: \"{admin}\" }}\n\
+         voters: [a1]\nphysical_groups:\n  a: {{ servers: [a1], logic_groups: \"0-4\" }}\n"
+    );
+    fs::write(path, text).expect("a temporary folder can be written");
+}
+
+/// A proxy that was started alone.
+#[derive(Debug)]
+pub struct LoneProxy {
+    /// The process.
+    pub running: Running,
+    /// Its data address.
+    pub address: String,
+    /// Its admin address.
+    pub admin: String,
+}
+
+impl LoneProxy {
+    /// Starts a proxy with more arguments than the usual, and waits until it is live.
+    #[track_caller]
+    pub fn start(topology: &Path, more: &[&str]) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        let topology = topology.to_str().expect("plain names");
+        let words = ["proxy", "--topology", topology, "--listen", &address, "--admin", &admin];
+        let mut running = Running::start(command(words.iter().chain(more)));
+        wait_live(&mut running, &admin);
+        Self { running, address, admin }
+    }
+}
+
+#[track_caller]
+fn wait_live(running: &mut Running, admin: &str) {
+    let http = Http::new(admin);
+    wait_until("the process is live", START_TIME_MAX, || {
+        if let Some(status) = running.try_end() {
+            panic!("ended while starting ({status}):\n{}", running.output());
+        }
+        http.try_get("/livez").is_some_and(|reply| reply.status == 200)
+    });
+}

@@ -1,0 +1,5 @@
+//! The front against the model of a cluster.
+
+mod behaviour;
+mod client;
+mod vectors;

@@ -1,0 +1,241 @@
+//! One connection to a node as the pool sees it: its state, what waits to be written, what waits to
+//! be answered.
+
+use std::collections::VecDeque;
+
+use common::failure::{Failure, FailureCode};
+
+use crate::pool::in_flight::{InFlight, Ticket, Unanswered};
+
+/// Most bytes of requests that wait for a connection to be made.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of requests that wait for the node to read them.
+const UNSENT_BYTES_MAX: usize = 128 << 20;
+
+/// Whether a connection is of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// The first attempt is under way.
+    Connecting,
+    /// Requests flow.
+    Up,
+    /// The last attempt failed or the connection broke; another attempt follows.
+    Down {
+        /// What happened.
+        error: String,
+    },
+}
+
+/// A connection and its requests. Between connections requests wait in `waiting`; only what was
+/// moved to `out` may have reached the node.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    state: LinkState,
+    in_flight: InFlight,
+    waiting: VecDeque<(u64, Vec<u8>)>,
+    waiting_bytes: usize,
+    out: Vec<u8>,
+    written: usize,
+    scratch: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: LinkState::Connecting,
+            in_flight: InFlight::default(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            out: Vec::new(),
+            written: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &LinkState {
+        &self.state
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Takes a request whose frame `encode` writes under the id it is given.
+    ///
+    /// # Errors
+    /// Too many bytes wait already; nothing was taken.
+    pub(crate) fn send(
+        &mut self,
+        ticket: Ticket,
+        deadline_ms: u64,
+        read: bool,
+        encode: impl FnOnce(u64, &mut Vec<u8>),
+    ) -> Result<(), Failure> {
+        let up = self.state == LinkState::Up;
+        if up && self.unsent_bytes() > UNSENT_BYTES_MAX {
+            return Err(Failure::new(FailureCode::Busy, "the node reads too slowly"));
+        }
+        if !up && self.waiting_bytes > WAITING_BYTES_MAX {
+            return Err(Failure::new(FailureCode::Busy, self.down_reason()));
+        }
+        let id = self.in_flight.add(ticket, deadline_ms, read);
+        if up {
+            encode(id, &mut self.out);
+        } else {
+            self.scratch.clear();
+            encode(id, &mut self.scratch);
+            self.waiting_bytes += self.scratch.len();
+            self.waiting.push_back((id, self.scratch.clone()));
+        }
+        Ok(())
+    }
+
+    /// The connection is made: what waited and was not given up goes out. `refresh` writes the
+    /// remaining milliseconds into a frame.
+    pub(crate) fn on_up(&mut self, now_ms: u64, refresh: impl Fn(&mut [u8], u64)) {
+        self.state = LinkState::Up;
+        self.out.clear();
+        self.written = 0;
+        self.waiting_bytes = 0;
+        for (id, mut frame) in self.waiting.drain(..) {
+            if let Some(deadline_ms) = self.in_flight.deadline_ms(id) {
+                refresh(&mut frame, deadline_ms.saturating_sub(now_ms));
+                self.out.extend_from_slice(&frame);
+            }
+        }
+    }
+
+    /// The connection broke or was not made. What may have reached the node is given up; what only
+    /// waited goes on waiting for the next attempt.
+    pub(crate) fn on_down(&mut self, error: String, given_up: &mut Vec<(Ticket, Failure)>) {
+        self.out.clear();
+        self.written = 0;
+        let waiting: Vec<u64> = self.waiting.iter().map(|(id, _)| *id).collect();
+        for id in self.in_flight.ids() {
+            if !waiting.contains(&id)
+                && let Some(lost) = self.in_flight.give_up(id)
+            {
+                given_up.push((lost.ticket, after_sending(lost, &error)));
+            }
+        }
+        self.state = LinkState::Down { error };
+    }
+
+    /// Gives up the requests whose clients stop waiting.
+    pub(crate) fn expire(&mut self, now_ms: u64, given_up: &mut Vec<(Ticket, Failure)>) {
+        let mut expired = Vec::new();
+        self.in_flight.expire(now_ms, &mut expired);
+        for (id, lost) in expired {
+            let before = self.waiting.len();
+            let mut freed = 0;
+            self.waiting.retain(|(waiting, frame)| {
+                let keep = *waiting != id;
+                freed += if keep { 0 } else { frame.len() };
+                keep
+            });
+            self.waiting_bytes -= freed;
+            let failure = if self.waiting.len() < before {
+                Failure::new(FailureCode::NoServer, self.down_reason())
+            } else {
+                after_sending(lost, "no answer in time")
+            };
+            given_up.push((lost.ticket, failure));
+        }
+    }
+
+    /// Whose answer this is; `None` if it was given up.
+    pub(crate) fn on_answer(&mut self, id: u64) -> Option<Ticket> {
+        self.in_flight.take(id)
+    }
+
+    /// What has to be written next; empty when all is out.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        self.out.get(self.written..).unwrap_or_default()
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// So many of the unsent bytes were written.
+    pub(crate) fn on_written(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written == self.out.len() {
+            self.written = 0;
+            // A burst must not pin its memory for ever.
+            if self.out.capacity() > 1 << 20 {
+                self.out = Vec::new();
+            }
+            self.out.clear();
+        }
+    }
+
+    fn down_reason(&self) -> String {
+        match &self.state {
+            LinkState::Down { error } => error.clone(),
+            LinkState::Connecting => "no connection yet".to_owned(),
+            LinkState::Up => "busy".to_owned(),
+        }
+    }
+}
+
+/// A read that was sent and lost changed nothing; a write may have been applied.
+fn after_sending(lost: Unanswered, error: &str) -> Failure {
+    let code = if lost.read { FailureCode::NoServer } else { FailureCode::Unknown };
+    Failure::new(code, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(sequence: u64) -> Ticket {
+        Ticket { owner: 0, serial: 1, sequence, part: 0, group: common::ids::LogicGroup(0) }
+    }
+
+    fn send(connection: &mut Connection, sequence: u64, read: bool) {
+        let encode = |_, out: &mut Vec<u8>| out.push(u8::try_from(sequence).unwrap());
+        connection.send(ticket(sequence), 100, read, encode).unwrap();
+    }
+
+    #[test]
+    fn only_what_may_have_reached_the_node_is_unknown() {
+        let mut connection = Connection::new();
+        let mut given_up = Vec::new();
+        send(&mut connection, 1, false);
+        connection.on_down("refused".into(), &mut given_up);
+        assert!(given_up.is_empty(), "it only waited");
+        connection.on_up(0, |_, _| {});
+        assert_eq!(connection.unsent(), [1]);
+        send(&mut connection, 2, true);
+        connection.on_down("reset".into(), &mut given_up);
+        let codes: Vec<_> = given_up.iter().map(|(t, f)| (t.sequence, f.code)).collect();
+        assert_eq!(codes, [(1, FailureCode::Unknown), (2, FailureCode::NoServer)]);
+        assert_eq!(connection.unsent(), [0; 0]);
+    }
+
+    #[test]
+    fn a_request_that_waited_until_its_deadline_is_not_applied_and_never_sent() {
+        let mut connection = Connection::new();
+        let mut given_up = Vec::new();
+        send(&mut connection, 1, false);
+        connection.expire(100, &mut given_up);
+        assert_eq!(given_up[0].1.code, FailureCode::NoServer);
+        connection.on_up(0, |_, _| {});
+        assert_eq!(connection.unsent(), [0; 0]);
+    }
+
+    #[test]
+    fn partial_writes_go_on_where_they_stopped() {
+        let mut connection = Connection::new();
+        connection.on_up(0, |_, _| {});
+        for sequence in 1..=3 {
+            send(&mut connection, sequence, false);
+        }
+        connection.on_written(2);
+        assert_eq!(connection.unsent(), [3]);
+        connection.on_written(1);
+        assert_eq!(connection.unsent(), [0; 0]);
+        assert_eq!(connection.in_flight(), 3);
+    }
+}

@@ -1,0 +1,247 @@
+//! All connections of a worker: for each node one per node worker, and one for large requests.
+
+use std::collections::HashMap;
+
+use common::failure::Failure;
+use common::ids::Lane;
+use common::op::Op;
+use common::wire::frame::{self, FrameType};
+use common::wire::request::{self, RequestHead};
+
+use crate::pool::connection::{Connection, LinkState};
+use crate::pool::in_flight::Ticket;
+use crate::route::{NodeAddress, NodeIndex, RouteTable};
+
+/// Requests above this size go by a connection of their own, so that small ones do not wait behind
+/// them.
+pub(crate) const LARGE_BYTES: usize = 256 << 10;
+
+/// Names one connection. The number of a node is never used again, so the task of a node that left
+/// the topology cannot touch its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ConnectionKey {
+    pub(crate) node: u64,
+    pub(crate) lane_class: LaneClass,
+}
+
+/// Which of a node's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum LaneClass {
+    /// Small requests for one of the node's workers.
+    Worker(u16),
+    /// Large requests, whatever the worker.
+    Large,
+}
+
+#[derive(Debug)]
+struct Node {
+    number: u64,
+    at: NodeAddress,
+    /// Number of the node's workers, 1 until it said so.
+    workers: u16,
+    connections: HashMap<LaneClass, Connection>,
+    requests: u64,
+    failures: u64,
+}
+
+/// One request on its way into the pool.
+pub(crate) struct Request<'r, 'a> {
+    pub(crate) ticket: Ticket,
+    pub(crate) head: RequestHead,
+    pub(crate) op: &'r Op<'a>,
+    /// When the client stops waiting, in milliseconds of the worker's clock.
+    pub(crate) deadline_ms: u64,
+    /// Whether the request is large (see [`LARGE_BYTES`]).
+    pub(crate) large: bool,
+}
+
+/// What the admin endpoints show of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeStatus {
+    pub(crate) name: String,
+    pub(crate) state: LinkState,
+    pub(crate) in_flight: usize,
+    pub(crate) connections: usize,
+    pub(crate) requests: u64,
+    pub(crate) failures: u64,
+}
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    nodes: Vec<Node>,
+    next_number: u64,
+    wanted: Vec<ConnectionKey>,
+    dirty: Vec<ConnectionKey>,
+}
+
+impl Pool {
+    /// Takes over the nodes of a route table; nodes are told apart by name and address. Requests on
+    /// connections that are closed by this are given up. New connections are in
+    /// [`Self::take_wanted`].
+    pub(crate) fn apply(&mut self, route: &RouteTable, given_up: &mut Vec<(Ticket, Failure)>) {
+        let mut old = std::mem::take(&mut self.nodes);
+        for at in route.nodes() {
+            if let Some(place) = old.iter().position(|node| node.at == *at) {
+                self.nodes.push(old.swap_remove(place));
+                continue;
+            }
+            self.next_number += 1;
+            let number = self.next_number;
+            self.nodes.push(Node {
+                number,
+                at: at.clone(),
+                workers: 1,
+                connections: HashMap::new(),
+                requests: 0,
+                failures: 0,
+            });
+            self.open(self.nodes.len() - 1, LaneClass::Worker(0));
+        }
+        for mut node in old {
+            for connection in node.connections.values_mut() {
+                connection.on_down("the node left the topology".to_owned(), given_up);
+                connection.expire(u64::MAX, given_up);
+            }
+        }
+    }
+
+    fn open(&mut self, place: usize, lane_class: LaneClass) {
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.connections.insert(lane_class, Connection::new());
+            self.wanted.push(ConnectionKey { node: node.number, lane_class });
+        }
+    }
+
+    /// Connections that need a task.
+    pub(crate) fn take_wanted(&mut self) -> Vec<ConnectionKey> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// Connections that have something to write since the last call.
+    pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnectionKey>) {
+        into.clear();
+        into.append(&mut self.dirty);
+    }
+
+    /// Whether somebody has to write, or to start a task.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || !self.wanted.is_empty()
+    }
+
+    /// Takes a request for a node.
+    ///
+    /// # Errors
+    /// Too much waits for that node already, or the node is unknown; nothing was taken.
+    pub(crate) fn send(
+        &mut self,
+        to: NodeIndex,
+        request: &Request<'_, '_>,
+    ) -> Result<(), Failure> {
+        let Some(node) = self.nodes.get_mut(to.0) else {
+            return Err(Failure::new(
+                common::failure::FailureCode::NoServer,
+                "the server is not in the topology",
+            ));
+        };
+        let lane_class = if request.large {
+            LaneClass::Large
+        } else {
+            LaneClass::Worker(worker_of(request.head.lane, node.workers))
+        };
+        node.requests += 1;
+        if !node.connections.contains_key(&lane_class) {
+            self.open(to.0, lane_class);
+        }
+        let Some(node) = self.nodes.get_mut(to.0) else { return Ok(()) };
+        let Some(connection) = node.connections.get_mut(&lane_class) else { return Ok(()) };
+        let idle = connection.unsent().is_empty();
+        let encode = |id, out: &mut Vec<u8>| {
+            frame::encode(out, FrameType::Request, id, |body| {
+                request.head.encode(body);
+                request::encode_op(body, request.op);
+            });
+        };
+        let (ticket, read) = (request.ticket, request.op.is_read());
+        let taken = connection.send(ticket, request.deadline_ms, read, encode);
+        if taken.is_ok() && idle && !connection.unsent().is_empty() {
+            self.dirty.push(ConnectionKey { node: node.number, lane_class });
+        }
+        taken
+    }
+
+    /// The connection, unless its node left.
+    pub(crate) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.node(key)?.connections.get_mut(&key.lane_class)
+    }
+
+    /// Where the connection's node is, unless it left.
+    pub(crate) fn address(&mut self, key: ConnectionKey) -> Option<NodeAddress> {
+        self.node(key).map(|node| node.at.clone())
+    }
+
+    /// The node said how many workers it has.
+    pub(crate) fn on_workers(&mut self, key: ConnectionKey, workers: u16) {
+        if let Some(node) = self.node(key) {
+            node.workers = workers;
+        }
+    }
+
+    /// The connection broke or was not made.
+    pub(crate) fn on_down(
+        &mut self,
+        key: ConnectionKey,
+        error: &str,
+        given_up: &mut Vec<(Ticket, Failure)>,
+    ) {
+        let Some(node) = self.node(key) else { return };
+        node.failures += 1;
+        let from = given_up.len();
+        if let Some(connection) = node.connections.get_mut(&key.lane_class) {
+            connection.on_down(error.to_owned(), given_up);
+        }
+        name_server(&node.at, given_up, from);
+    }
+
+    /// Gives up the requests of all connections whose clients stop waiting.
+    pub(crate) fn expire(&mut self, now_ms: u64, given_up: &mut Vec<(Ticket, Failure)>) {
+        for node in &mut self.nodes {
+            let from = given_up.len();
+            for connection in node.connections.values_mut() {
+                connection.expire(now_ms, given_up);
+            }
+            name_server(&node.at, given_up, from);
+        }
+    }
+
+    /// All nodes for the admin endpoints.
+    pub(crate) fn status(&self) -> Vec<NodeStatus> {
+        let status = |node: &Node| NodeStatus {
+            name: node.at.name.clone(),
+            state: (node.connections.get(&LaneClass::Worker(0)))
+                .map_or(LinkState::Connecting, |connection| connection.state().clone()),
+            in_flight: node.connections.values().map(Connection::in_flight).sum(),
+            connections: (node.connections.values())
+                .filter(|connection| *connection.state() == LinkState::Up)
+                .count(),
+            requests: node.requests,
+            failures: node.failures,
+        };
+        self.nodes.iter().map(status).collect()
+    }
+
+    fn node(&mut self, key: ConnectionKey) -> Option<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.number == key.node)
+    }
+}
+
+/// Failures say which group and server they are about.
+fn name_server(at: &NodeAddress, failures: &mut [(Ticket, Failure)], from: usize) {
+    for (ticket, failure) in failures.iter_mut().skip(from) {
+        failure.detail = format!("{} ({}): {}", ticket.group, at.name, failure.detail);
+    }
+}
+
+fn worker_of(lane: Lane, workers: u16) -> u16 {
+    lane.group.0 % workers.max(1)
+}

@@ -1,0 +1,134 @@
+//! The assembly of the process: what starts in which order, and how it stops.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use config::{Topology, TopologyHandle, WatchOptions};
+use rt::secret::Secret;
+use rt::stop::{self, Stop, Stopper};
+use rt::{clock, logging, metrics, net, worker as thread};
+use tokio::sync::mpsc;
+
+use crate::args::ProxyArgs;
+use crate::error::StartError;
+use crate::front::fastdht::PACKAGE_BYTES_MAX;
+use crate::shared::{Options, Shared};
+use crate::worker::Message;
+use crate::{acceptor, admin, worker};
+
+/// Messages that may wait for a worker.
+const INBOX: usize = 1024;
+
+/// Runs a proxy until a signal, or the end of standard input, asks it to stop.
+///
+/// # Errors
+/// It cannot start; nothing was changed.
+pub fn run(args: ProxyArgs) -> Result<(), StartError> {
+    logging::start(&args.log_level)?;
+    metrics::install();
+    let topology = Topology::load(&args.topology)?;
+    let listener = net::listen(args.listen, "--listen")?;
+    let listen = listener.local_addr().map_err(|e| StartError::System("--listen", e))?;
+    let shared = Arc::new(shared(&args, topology, listen)?);
+    let (stopper, stop) = stop::pair();
+    let (workers, threads) = start_workers(&shared, &stop)?;
+    let admin = admin::start(args.admin, Arc::clone(&shared), workers.clone(), stop.clone())?;
+    tracing::info!(listen = %listen, admin = %admin.address, "proxy started");
+    let guard = watch(&args, &shared, &workers)?;
+    wait(&args, listener, &shared, workers, stopper, stop)?;
+    drop(guard);
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a worker panicked");
+        }
+    }
+    admin.join();
+    tracing::info!("proxy stopped");
+    Ok(())
+}
+
+fn shared(
+    args: &ProxyArgs,
+    topology: Topology,
+    listen: std::net::SocketAddr,
+) -> Result<Shared, StartError> {
+    let secret = args.secret_file.as_deref().map(Secret::load).transpose()?;
+    let package_max = usize::try_from(args.fastdht_package_max.0).unwrap_or(usize::MAX);
+    if package_max > PACKAGE_BYTES_MAX {
+        return Err(StartError::PackageMax(args.fastdht_package_max.0));
+    }
+    for warning in topology.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let source = args.topology.display().to_string();
+    let handle = TopologyHandle::new(topology, source, clock::wall_ms());
+    let options = Options {
+        id: args.id.clone(),
+        secret,
+        fastdht_package_max: package_max,
+        deadline_ms: u64::try_from(args.deadline.as_millis()).unwrap_or(u64::MAX),
+        connections_max: args.connections_max,
+    };
+    let buffers_max = usize::try_from(args.buffers_max.0).unwrap_or(usize::MAX);
+    let workers = args.workers.map_or_else(|| thread::count_for(thread::processors()), usize::from);
+    Ok(Shared::new(options, handle, listen, buffers_max, workers))
+}
+
+type Workers = (Vec<mpsc::Sender<Message>>, Vec<JoinHandle<()>>);
+
+fn start_workers(shared: &Arc<Shared>, stop: &Stop) -> Result<Workers, StartError> {
+    let (mut senders, mut threads) = (Vec::new(), Vec::new());
+    for index in 0..shared.workers() {
+        let (sender, inbox) = thread::inbox(INBOX);
+        let (shared, stop) = (Arc::clone(shared), stop.clone());
+        let main = move || worker::run(index, shared, inbox, stop);
+        let started = thread::spawn(&format!("worker-{index}"), main);
+        threads.push(started.map_err(|e| StartError::System("cannot start a worker", e))?);
+        senders.push(sender);
+    }
+    Ok((senders, threads))
+}
+
+/// Follows the topology file; a change reaches every worker.
+fn watch(
+    args: &ProxyArgs,
+    shared: &Arc<Shared>,
+    workers: &[mpsc::Sender<Message>],
+) -> Result<config::WatchGuard, StartError> {
+    let workers = workers.to_vec();
+    shared.topology.subscribe(move |topology| {
+        tracing::info!(version = %topology.version(), "topology changed");
+        for worker in &workers {
+            // A full inbox means a worker that is thousands of clients behind; it reads the
+            // topology from the handle whenever it gets there, so waiting loses nothing.
+            drop(worker.blocking_send(Message::Topology));
+        }
+    });
+    let options = WatchOptions::new(clock::wall_ms);
+    config::watch(&args.topology, shared.topology.clone(), options)
+        .map_err(|e| StartError::System("cannot watch the topology file", e))
+}
+
+/// Accepts on this thread until somebody asks the process to stop.
+fn wait(
+    args: &ProxyArgs,
+    listener: std::net::TcpListener,
+    shared: &Arc<Shared>,
+    workers: Vec<mpsc::Sender<Message>>,
+    stopper: Stopper,
+    stop: Stop,
+) -> Result<(), StartError> {
+    let system = |e| StartError::System("cannot wait for signals", e);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(system)?.block_on(async {
+        let accepting = acceptor::run(listener, Arc::clone(shared), workers, stop);
+        let requested = stop::requested(args.exit_on_stdin_eof);
+        tokio::select! {
+            biased;
+            reason = requested => tracing::info!(reason = reason.map_err(system)?, "stopping"),
+            () = accepting => {}
+        }
+        stopper.stop();
+        Ok(())
+    })
+}

@@ -1,0 +1,97 @@
+//! What a call's operations go through on their way to the pool: route, request id, durability,
+//! deadline.
+
+use common::address::Object;
+use common::failure::{Failure, FailureCode};
+use common::ids::{Lane, LogicGroup, RequestId};
+use common::op::Op;
+use common::wire::request::RequestHead;
+
+use crate::front::call::{Durability, Submit};
+use crate::pool::{Request, Ticket};
+use crate::worker::Worker;
+
+/// The [`Submit`] of one command.
+pub(crate) struct Dispatcher<'w> {
+    worker: &'w Worker,
+    owner: usize,
+    serial: u64,
+    sequence: u64,
+    large: bool,
+}
+
+impl<'w> Dispatcher<'w> {
+    /// For the command number `sequence` of an owner. `large` sends by the connection for large
+    /// requests.
+    pub(crate) fn new(
+        worker: &'w Worker,
+        (owner, serial): (usize, u64),
+        sequence: u64,
+        large: bool,
+    ) -> Self {
+        Self { worker, owner, serial, sequence, large }
+    }
+
+    fn send(&mut self, part: u32, lane: Lane, op: &Op<'_>, durability: Durability) {
+        let worker = self.worker;
+        let route = worker.route();
+        let ticket = Ticket {
+            owner: self.owner,
+            serial: self.serial,
+            sequence: self.sequence,
+            part,
+            group: lane.group,
+        };
+        let Some((node, since)) = route.leader(lane) else {
+            let detail = format!("{}: not in the topology", lane.group);
+            return worker.refuse(ticket, Failure::new(FailureCode::NoServer, detail));
+        };
+        let write = route.write_options(op.object().map_or(&[], |object| object.namespace));
+        let deadline = worker.shared.options.deadline_ms;
+        let head = RequestHead {
+            cluster: route.cluster,
+            file_epoch: route.file_epoch,
+            lane,
+            acks: durability.acks.unwrap_or(write.acks),
+            sync: durability.sync.unwrap_or(write.sync),
+            since,
+            request: RequestId(worker.next_request()),
+            age_ms: 0,
+            remaining_ms: u32::try_from(deadline).unwrap_or(u32::MAX),
+        };
+        let deadline_ms = worker.now_ms().saturating_add(deadline);
+        let request = Request { ticket, head, op, deadline_ms, large: self.large };
+        if let Err(mut failure) = worker.pool.borrow_mut().send(node, &request) {
+            let name = route.nodes().get(node.0).map_or("?", |node| node.name.as_str());
+            failure.detail = format!("{} ({name}): {}", lane.group, failure.detail);
+            worker.refuse(ticket, failure);
+        }
+    }
+}
+
+impl Submit for Dispatcher<'_> {
+    fn submit(&mut self, part: u32, op: &Op<'_>, durability: Durability) {
+        let lane = op.object().map(|object| self.lane_of(object)).unwrap_or_default();
+        self.send(part, lane, op, durability);
+    }
+
+    fn submit_to(&mut self, part: u32, lane: Lane, op: &Op<'_>) {
+        self.send(part, lane, op, Durability::default());
+    }
+
+    fn lane_of(&self, object: Object<'_>) -> Lane {
+        self.worker.route().lane_of(object)
+    }
+
+    fn logic_groups(&self) -> u16 {
+        self.worker.route().logic_groups()
+    }
+
+    fn lanes_of(&self, group: LogicGroup) -> Vec<Lane> {
+        self.worker.route().lanes_of(group)
+    }
+
+    fn now_ms(&self) -> u64 {
+        rt::clock::wall_ms()
+    }
+}

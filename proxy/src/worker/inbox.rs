@@ -1,0 +1,77 @@
+//! A worker's life: what other threads send it, and its regular duties.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rt::stop::Stop;
+use tokio::sync::mpsc;
+
+use crate::pool::NodeStatus;
+use crate::route::RouteTable;
+use crate::session;
+use crate::shared::Shared;
+use crate::worker::Worker;
+use crate::worker::flush::flush_task;
+use crate::worker::node_task::reconcile;
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a worker can be sent.
+pub(crate) enum Message {
+    /// A client was accepted.
+    Client(std::net::TcpStream, std::net::SocketAddr),
+    /// The topology changed.
+    Topology,
+    /// Somebody wants to see the state of the node connections.
+    Nodes(tokio::sync::oneshot::Sender<Vec<NodeStatus>>),
+}
+
+/// Runs the worker until `stop`; its tasks end with it.
+pub(crate) async fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    mut inbox: mpsc::Receiver<Message>,
+    mut stop: Stop,
+) {
+    let route = Rc::new(RouteTable::new(&shared.topology.load_full()));
+    let worker = Rc::new(Worker::new(index, shared, Rc::clone(&route)));
+    worker.set_route(route);
+    reconcile(&worker);
+    tokio::task::spawn_local(flush_task(Rc::clone(&worker)));
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            message = inbox.recv() => match message {
+                Some(message) => on_message(&worker, message),
+                None => return,
+            },
+            _ = tick.tick() => on_tick(&worker),
+        }
+    }
+}
+
+fn on_message(worker: &Rc<Worker>, message: Message) {
+    match message {
+        Message::Client(stream, peer) => session::accept(worker, stream, peer),
+        Message::Topology => {
+            let topology = worker.shared.topology.load_full();
+            worker.set_route(Rc::new(RouteTable::new(&topology)));
+            reconcile(worker);
+        }
+        Message::Nodes(answer) => {
+            // The asker may be gone; then nobody wants to know.
+            drop(answer.send(worker.pool.borrow().status()));
+        }
+    }
+}
+
+fn on_tick(worker: &Rc<Worker>) {
+    let mut given_up = Vec::new();
+    worker.pool.borrow_mut().expire(worker.now_ms(), &mut given_up);
+    worker.give_up(given_up);
+}

@@ -1,0 +1,246 @@
+//! One connection to a node, kept alive: connect, introduce, announce the topology, pass answers
+//! on; after an error wait a little and begin again.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use common::codec::DecodeError;
+use common::failure::{Failure, FailureCode};
+use common::wire::frame::{self, Decoded, Frame, FrameType};
+use common::wire::hello::Role;
+use common::wire::request;
+use common::wire::response;
+use rt::handshake::{self, HandshakeError, Introduction, Learned};
+use rt::net;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::pool::{ConnectionKey, LaneClass};
+use crate::worker::flush::write_out;
+use crate::worker::Worker;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
+const BACKOFF_MS_MIN: u64 = 20;
+const BACKOFF_MS_MAX: u64 = 1_000;
+/// Bytes one read takes from a node at least.
+const READ_BYTES: usize = 64 << 10;
+/// A read buffer that a large answer made bigger than this is given back.
+const READ_BYTES_KEPT: usize = 1 << 20;
+
+#[derive(Debug, Error)]
+enum LinkError {
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, std::io::Error),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("the address belongs to `{0}`; check the topology file")]
+    OtherNode(String),
+    #[error("the node does not take topology {0}: {1}")]
+    Announce(String, String),
+    #[error("no answer to the topology announcement within {} s", ANNOUNCE_TIMEOUT.as_secs())]
+    AnnounceTimeout,
+    #[error("connection lost: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("connection closed by the node")]
+    Closed,
+    #[error("the node sent what this version does not understand: {0}")]
+    Decode(#[from] DecodeError),
+}
+
+/// Keeps the connection `key` alive until its node leaves the topology, which aborts the task.
+pub(crate) async fn keep(worker: Rc<Worker>, key: ConnectionKey) {
+    let mut backoff_ms = BACKOFF_MS_MIN;
+    let mut last_logged = String::new();
+    loop {
+        let was_up = rt::clock::now();
+        let Some(at) = worker.pool.borrow_mut().address(key) else { return };
+        let error = match run(&worker, key, &at).await {
+            Ok(never) => match never {},
+            Err(error) => error.to_string(),
+        };
+        worker.writers.borrow_mut().remove(&key);
+        if was_up.elapsed() > Duration::from_millis(2 * BACKOFF_MS_MAX) {
+            backoff_ms = BACKOFF_MS_MIN;
+            last_logged.clear();
+        }
+        // A node that stays away must not fill the log with the same line.
+        if error != last_logged {
+            tracing::warn!(node = at.name, address = at.address, %error, "no connection to node");
+            last_logged.clone_from(&error);
+        }
+        let mut given_up = Vec::new();
+        worker.pool.borrow_mut().on_down(key, &error, &mut given_up);
+        worker.give_up(given_up);
+        let jitter = rt::random::u64() % (backoff_ms / 2 + 1);
+        tokio::time::sleep(Duration::from_millis(backoff_ms / 2 + jitter)).await;
+        backoff_ms = (backoff_ms * 2).min(BACKOFF_MS_MAX);
+    }
+}
+
+async fn run(
+    worker: &Rc<Worker>,
+    key: ConnectionKey,
+    at: &crate::route::NodeAddress,
+) -> Result<std::convert::Infallible, LinkError> {
+    let mut stream = net::connect(&at.address, CONNECT_TIMEOUT)
+        .await
+        .map_err(|error| LinkError::Connect(at.address.clone(), error))?;
+    let mut input = BytesMut::new();
+    let learned = introduce(worker, key, &mut stream, &mut input).await?;
+    if learned.node != at.name {
+        return Err(LinkError::OtherNode(learned.node));
+    }
+    announce(worker, &mut stream, &mut input, &learned).await?;
+    let (mut reader, writer) = stream.into_split();
+    worker.writers.borrow_mut().insert(key, Rc::new(writer));
+    {
+        let mut pool = worker.pool.borrow_mut();
+        pool.on_workers(key, learned.workers);
+        if let Some(connection) = pool.connection(key) {
+            connection.on_up(worker.now_ms(), request::refresh_remaining);
+        }
+    }
+    tracing::info!(node = at.name, address = at.address, "connected to node");
+    write_out(worker, key);
+    read_answers(worker, key, &mut reader, &mut input).await
+}
+
+async fn introduce(
+    worker: &Worker,
+    key: ConnectionKey,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Result<Learned, HandshakeError> {
+    let topology = worker.shared.topology.load_full();
+    let introduction = Introduction {
+        role: Role::Proxy,
+        cluster: topology.cluster(),
+        name: &worker.shared.options.id,
+        topology: topology.version(),
+        worker: match key.lane_class {
+            LaneClass::Worker(worker) => worker,
+            LaneClass::Large => 0,
+        },
+        secret: worker.shared.options.secret.as_ref(),
+    };
+    handshake::connect(stream, input, &introduction).await
+}
+
+/// Tells a node with an older topology the one in force. The node answers when it serves by it.
+async fn announce(
+    worker: &Worker,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    learned: &Learned,
+) -> Result<(), LinkError> {
+    let topology = worker.shared.topology.load_full();
+    if learned.topology >= topology.version() {
+        if learned.topology > topology.version() {
+            tracing::warn!(node = learned.node, "the node knows a newer topology file");
+        }
+        return Ok(());
+    }
+    let mut out = Vec::new();
+    frame::encode(&mut out, FrameType::Announce, 0, |body| {
+        body.extend_from_slice(topology.text().as_bytes());
+    });
+    stream.write_all(&out).await?;
+    let answer = async {
+        loop {
+            match frame::decode(input)? {
+                Decoded::Frame(Frame { kind: FrameType::AnnounceAnswer, body, .. }, length) => {
+                    let reason = String::from_utf8_lossy(body).into_owned();
+                    input.advance(length);
+                    return Ok::<_, LinkError>(reason);
+                }
+                Decoded::Frame(..) => return Err(HandshakeError::Unexpected.into()),
+                Decoded::Incomplete(_) => {}
+            }
+            if stream.read_buf(input).await? == 0 {
+                return Err(LinkError::Closed);
+            }
+        }
+    };
+    let reason = tokio::time::timeout(ANNOUNCE_TIMEOUT, answer)
+        .await
+        .map_err(|_| LinkError::AnnounceTimeout)??;
+    if reason.is_empty() {
+        return Ok(());
+    }
+    let version = topology.version().epoch.to_string();
+    Err(LinkError::Announce(version, reason))
+}
+
+async fn read_answers(
+    worker: &Rc<Worker>,
+    key: ConnectionKey,
+    reader: &mut (impl AsyncRead + Unpin),
+    input: &mut BytesMut,
+) -> Result<std::convert::Infallible, LinkError> {
+    loop {
+        let wanted = take_frames(worker, key, input)?;
+        worker.settle();
+        if input.is_empty() && input.capacity() > READ_BYTES_KEPT {
+            *input = BytesMut::new();
+        }
+        // Grows with what has arrived, never by the announced length alone.
+        input.reserve(READ_BYTES.max(wanted.min(input.len())));
+        if reader.read_buf(input).await? == 0 {
+            return Err(LinkError::Closed);
+        }
+    }
+}
+
+/// Passes on every whole frame; returns how many bytes the next one needs.
+fn take_frames(
+    worker: &Rc<Worker>,
+    key: ConnectionKey,
+    input: &mut BytesMut,
+) -> Result<usize, LinkError> {
+    loop {
+        let (frame, length) = match frame::decode(input)? {
+            Decoded::Frame(frame, length) => (frame, length),
+            Decoded::Incomplete(length) => return Ok(length),
+        };
+        if frame.kind == FrameType::Response {
+            let ticket = (worker.pool.borrow_mut().connection(key))
+                .and_then(|connection| connection.on_answer(frame.id));
+            if let Some(ticket) = ticket {
+                deliver(worker, ticket, &frame);
+            }
+        }
+        input.advance(length);
+    }
+}
+
+fn deliver(worker: &Rc<Worker>, ticket: crate::pool::Ticket, frame: &Frame<'_>) {
+    match response::decode(frame.body) {
+        Ok(answer) => worker.deliver(ticket, answer),
+        Err(error) => {
+            let detail = format!("{}: the node's answer is malformed: {error}", ticket.group);
+            worker.deliver(ticket, Err(Failure::new(FailureCode::Unknown, detail)));
+        }
+    }
+}
+
+/// Starts the tasks of connections that have none, and ends those whose node left.
+pub(crate) fn reconcile(worker: &Rc<Worker>) {
+    let wanted = worker.pool.borrow_mut().take_wanted();
+    let mut tasks = worker.tasks.borrow_mut();
+    for key in wanted {
+        let task = tokio::task::spawn_local(keep(Rc::clone(worker), key));
+        tasks.insert(key, task.abort_handle());
+    }
+    let mut pool = worker.pool.borrow_mut();
+    tasks.retain(|key, task| {
+        let stays = pool.connection(*key).is_some();
+        if !stays {
+            task.abort();
+            worker.writers.borrow_mut().remove(key);
+        }
+        stays
+    });
+}

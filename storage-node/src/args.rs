@@ -1,0 +1,59 @@
+//! Command line of `fdht node`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use config::Size;
+
+/// Flags of `fdht node`. Each has an environment variable of the same name.
+#[derive(Args, Clone, Debug)]
+pub struct NodeArgs {
+    /// The node's name in the topology file.
+    #[arg(long, env = "FDHT_ID", value_name = "NAME", value_parser = name)]
+    pub id: String,
+    /// The cluster's name in the topology file.
+    #[arg(long, env = "FDHT_CLUSTER", value_name = "NAME", value_parser = name)]
+    pub cluster: String,
+    /// The data directory.
+    #[arg(long, env = "FDHT_DIR", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Make a new, empty data directory. Without it an absent one is an error: a node that lost its
+    /// disk must not come back empty under its old name.
+    #[arg(long, env = "FDHT_CREATE")]
+    pub create: bool,
+    /// Where proxies connect.
+    #[arg(long, env = "FDHT_LISTEN", default_value = "127.0.0.1:12300", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    #[arg(long, env = "FDHT_ADMIN", default_value = "127.0.0.1:12380", value_name = "ADDR")]
+    pub admin: SocketAddr,
+    /// Memory for recent writes and for file caches together [default: half of the machine or
+    /// cgroup].
+    #[arg(long, env = "FDHT_MEMORY", value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// Refuse writes while the disk has less free space than this [default: 5 % of it, at most
+    /// 2GiB].
+    #[arg(long, env = "FDHT_DISK_RESERVE", value_name = "SIZE")]
+    pub disk_reserve: Option<Size>,
+    /// File with the secret that peers have to know. Required when --listen is not a loopback
+    /// address.
+    #[arg(long, env = "FDHT_SECRET_FILE", value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, env = "FDHT_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub log_level: String,
+    /// Stop when standard input ends, as a child of `fdht dev` does.
+    #[arg(long, env = "FDHT_EXIT_ON_STDIN_EOF")]
+    pub exit_on_stdin_eof: bool,
+}
+
+/// The names a topology file allows for servers and clusters.
+fn name(text: &str) -> Result<String, String> {
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if first && rest && text.len() <= 64 {
+        return Ok(text.to_owned());
+    }
+    Err("write 1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or digit".into())
+}

@@ -1,0 +1,213 @@
+//! Telling a torn tail from damage, on the bytes of a segment.
+//!
+//! Behind the last valid frame stands either nothing but zeros, or the rest of writes that were under
+//! way when the power failed, or damage. A disk keeps or loses whole sectors, in any order, so even
+//! *valid* frames may stand behind a hole; but a hole is a sector that still has its zeros, and no
+//! frame behind it can say that the log was durable further than where it begins. Everything else
+//! that has valid frames behind it was complete once and is damage.
+
+use super::frame::{Decoded, HEAD_BYTES, Head};
+use super::position::LogPosition;
+
+/// The unit that a disk writes whole or not at all, in bytes. Real ones may be larger, which makes
+/// holes larger, too.
+const SECTOR_BYTES: usize = 512;
+/// Bodies up to this length are checksummed directly; for longer ones the sums of prefixes are used.
+const DIRECT_BYTES: usize = 4096;
+
+/// A valid frame that was found by looking for one.
+pub(super) struct Found<'a> {
+    pub(super) offset: usize,
+    pub(super) frame: Decoded<'a>,
+}
+
+/// Finds the valid frames of a segment from an offset on, whatever stands between them.
+pub(super) struct FrameFinder<'a> {
+    segment: u64,
+    data: &'a [u8],
+    at: usize,
+    prefixes: Option<PrefixSums>,
+}
+
+impl<'a> FrameFinder<'a> {
+    /// Looks through `data`, the bytes of the file of `segment`.
+    pub(super) fn new(segment: u64, data: &'a [u8], from: usize) -> Self {
+        Self {
+            segment,
+            data,
+            at: from,
+            prefixes: None,
+        }
+    }
+
+    fn frame_at(&mut self, offset: usize) -> Option<(Decoded<'a>, usize)> {
+        let head = Head::read(&self.data[offset..]);
+        let from = offset + HEAD_BYTES;
+        let end = from + head.body_bytes()?;
+        let body = self.data.get(from..end)?;
+        let body_crc = if body.len() <= DIRECT_BYTES {
+            crc32c::crc32c(body)
+        } else {
+            // Data that is full of plausible lengths would otherwise take quadratic time.
+            let data = self.data;
+            self.prefixes
+                .get_or_insert_with(|| PrefixSums::new(data))
+                .range(data, from, end)
+        };
+        if !head.matches(body_crc, LogPosition::new(self.segment, offset as u64)) {
+            return None;
+        }
+        match head.interpret(body) {
+            Decoded::Invalid => None,
+            frame => Some((frame, end)),
+        }
+    }
+}
+
+impl<'a> Iterator for FrameFinder<'a> {
+    type Item = Found<'a>;
+
+    fn next(&mut self) -> Option<Found<'a>> {
+        while self.at + HEAD_BYTES <= self.data.len() {
+            let offset = self.at;
+            if let Some((frame, end)) = self.frame_at(offset) {
+                self.at = end;
+                return Some(Found { offset, frame });
+            }
+            self.at += 1;
+        }
+        None
+    }
+}
+
+/// Whether the frame that should stand at `offset` misses a sector: one that it reaches into, before
+/// `limit` (the next valid frame, or the end of the data), and that has only zeros from there on.
+///
+/// A frame whose body has a sector of zeros of its own looks the same. This is why a hole alone does
+/// not excuse anything: no mark behind it may say that it was durable.
+pub(super) fn lost_sector(data: &[u8], offset: usize, limit: usize) -> bool {
+    if offset >= limit {
+        return false;
+    }
+    let body_bytes = match data.get(offset..offset + HEAD_BYTES) {
+        Some(head) => Head::read(head).body_bytes().unwrap_or(0),
+        None => 0,
+    };
+    let end = (offset + HEAD_BYTES + body_bytes).min(limit);
+    let mut from = offset;
+    while from < end {
+        let sector_end = (from / SECTOR_BYTES + 1) * SECTOR_BYTES;
+        if is_zero(&data[from..sector_end.min(data.len())]) {
+            return true;
+        }
+        from = sector_end;
+    }
+    false
+}
+
+/// Whether all bytes are zero.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// CRC32C of any range in nearly constant time, from those of the prefixes at every
+/// [`DIRECT_BYTES`].
+struct PrefixSums(Vec<u32>);
+
+impl PrefixSums {
+    fn new(data: &[u8]) -> Self {
+        let mut sums = vec![0];
+        for chunk in data.chunks(DIRECT_BYTES) {
+            let last = *sums.last().expect("begins with one");
+            sums.push(crc32c::crc32c_append(last, chunk));
+        }
+        Self(sums)
+    }
+
+    fn range(&self, data: &[u8], from: usize, end: usize) -> u32 {
+        // The sum of a whole is that of its first part, shifted by the length of the second, plus
+        // that of the second.
+        let shifted = crc32c::crc32c_combine(self.prefix(data, from), 0, end - from);
+        self.prefix(data, end) ^ shifted
+    }
+
+    fn prefix(&self, data: &[u8], end: usize) -> u32 {
+        let chunk = end / DIRECT_BYTES;
+        crc32c::crc32c_append(self.0[chunk], &data[chunk * DIRECT_BYTES..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::batch::Batch;
+
+    fn segment_with(bodies: &[&[u8]], at: usize, len: usize) -> Vec<u8> {
+        let mut batch = Batch::new();
+        for body in bodies {
+            batch.push(|buf| buf.extend_from_slice(body)).unwrap();
+        }
+        let placed = batch.place(LogPosition::new(5, at as u64), None);
+        let mut data = vec![0; len];
+        data[at..at + placed.bytes.len()].copy_from_slice(placed.bytes);
+        data
+    }
+
+    #[test]
+    fn prefix_sums_agree_with_direct_sums() {
+        let data: Vec<u8> = (0..5_000u32)
+            .flat_map(|i| (i * 77_777).to_le_bytes())
+            .collect();
+        let sums = PrefixSums::new(&data);
+        for (from, end) in [
+            (0, 20_000),
+            (1, 2),
+            (4095, 12_289),
+            (8192, 8192),
+            (17, 19_999),
+        ] {
+            assert_eq!(
+                sums.range(&data, from, end),
+                crc32c::crc32c(&data[from..end])
+            );
+        }
+    }
+
+    #[test]
+    fn frames_are_found_behind_garbage_and_behind_long_ones() {
+        let long = vec![7; 3 * DIRECT_BYTES];
+        let mut data = segment_with(&[b"broken", &long, b"last"], 100, 20_000);
+        data[100] ^= 1;
+        let found: Vec<_> = FrameFinder::new(5, &data, 0)
+            .map(|found| found.offset)
+            .collect();
+        assert_eq!(found, [100 + 14, 100 + 14 + 8 + long.len()]);
+        assert_eq!(FrameFinder::new(6, &data, 0).count(), 0);
+    }
+
+    #[test]
+    fn adversarial_lengths_do_not_take_quadratic_time() {
+        // Every fourth offset is a plausible length that reaches over most of the data.
+        let data: Vec<u8> = 200_000u32.to_le_bytes().repeat(100_000);
+        assert_eq!(FrameFinder::new(5, &data, 0).count(), 0);
+    }
+
+    #[test]
+    fn a_hole_is_a_sector_of_zeros_inside_of_the_frame() {
+        let whole = segment_with(&[&[9; 1500], b"next"], 600, 4096);
+        let next = 600 + 8 + 1500;
+        assert!(!lost_sector(&whole, 600, next));
+        for sector in 1..4 {
+            let mut torn = whole.clone();
+            let from = (sector * SECTOR_BYTES).max(600);
+            torn[from..(sector + 1) * SECTOR_BYTES].fill(0);
+            assert!(lost_sector(&torn, 600, next), "sector {sector}");
+        }
+        let mut flipped = whole.clone();
+        flipped[700] ^= 4;
+        assert!(!lost_sector(&flipped, 600, next));
+        // A length that lies reaches over zeros only behind what is valid, and that does not count.
+        flipped[602] = 1;
+        assert!(!lost_sector(&flipped, 600, next));
+    }
+}

@@ -1,0 +1,207 @@
+//! Reclaiming fields that a header or a newer unnamed value hides.
+//!
+//! What hides must not leave the file before what it hides: a crash between two commits of a flush
+//! would show the fields again. So hidden fields go first; only a later pass over the object that
+//! finds none of them, and no tombstone in memory that may still stand over one in the file, lets
+//! the expired unnamed value and the header go.
+//!
+//! How they go depends on what a crash, which forgets all of reclaim that was not flushed, would
+//! bring back. Records that stay hidden by their own time or by the header become tombstones in
+//! memory. A field that only an unnamed value hides, and the header, are *dropped*: reads go on
+//! seeing them until the flush has removed them for good. Otherwise an operation could be evaluated
+//! without them, be logged, and be applied again after the crash to an object that has them.
+
+use std::ops::ControlFlow;
+
+use common::key::{HEADER_SUFFIX, KIND_HEADER, KIND_UNNAMED, NAMED_SUFFIX_START, UNNAMED_SUFFIX};
+use common::stored::{Body, Stored, is_expired};
+use common::version::Version;
+
+use crate::engine::EngineError;
+use crate::engine::file::FileReader;
+use crate::engine::layers::Place;
+use crate::engine::memtable::{GarbageMark, Origin};
+use crate::engine::store::Store;
+use crate::engine::visible::Hiding;
+
+/// An expired header stays at least so long: a field that was written just before, and is still on
+/// its way to be applied, belongs to the expired object.
+const HEADER_GRACE_MS: u64 = 10_000;
+
+/// One object that is being looked at.
+#[derive(Debug)]
+pub(super) struct Pass {
+    prefix: Box<[u8]>,
+    /// The first suffix that was not looked at yet.
+    from: Vec<u8>,
+    /// Something hidden was found, or may be left in the file.
+    unsettled: bool,
+}
+
+/// The records of an object that hide others.
+struct Heads {
+    hiding: Hiding,
+    header: Option<(Version, u64)>,
+    unnamed: Option<(Version, u64)>,
+    unnamed_tombstone_in_memory: bool,
+}
+
+impl Store {
+    /// Looks at up to `max` records of objects that may have hidden fields.
+    pub(super) fn reclaim_garbage(
+        &mut self,
+        now_ms: u64,
+        max: usize,
+    ) -> Result<usize, EngineError> {
+        let reader = self.reader()?;
+        let mut handled = 0;
+        while handled < max {
+            let Some(mut pass) = self.next_pass(&reader)? else {
+                break;
+            };
+            handled += 1 + self.reclaim_fields(&reader, &mut pass, now_ms, max - handled)?;
+        }
+        Ok(handled)
+    }
+
+    fn next_pass(&mut self, reader: &FileReader) -> Result<Option<Pass>, EngineError> {
+        if let Some(pass) = self.reclaim.pass.take() {
+            return Ok(Some(pass));
+        }
+        if let Some(prefix) = self.reclaim.fresh.pop_front() {
+            return Ok(Some(Pass::new(prefix)));
+        }
+        while !self.reclaim.walked {
+            let next = reader.garbage_after(&self.reclaim.walk_after, 1)?;
+            let Some(prefix) = next.into_iter().next() else {
+                self.reclaim.walked = true;
+                break;
+            };
+            self.reclaim.walk_after = prefix.to_vec();
+            if !self.is_closed(&prefix) {
+                return Ok(Some(Pass::new(prefix)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a pass of before, not yet flushed, has found the object clean.
+    fn is_closed(&self, prefix: &[u8]) -> bool {
+        let tables = [Some(&*self.active.table), self.frozen_table()];
+        let mut marks = tables.into_iter().flatten().filter_map(|table| table.find(prefix));
+        let mark = marks.find(|node| node.garbage != GarbageMark::Unchanged);
+        mark.is_some_and(|node| node.garbage == GarbageMark::Done)
+    }
+
+    /// Turns up to `max` hidden named fields into tombstones; at the object's end, sees to the rest.
+    fn reclaim_fields(
+        &mut self,
+        reader: &FileReader,
+        pass: &mut Pass,
+        now_ms: u64,
+        max: usize,
+    ) -> Result<usize, EngineError> {
+        let heads = self.heads(reader, &pass.prefix, now_ms)?;
+        let mut looked_at = 0;
+        let mut dead = Vec::new();
+        let mut next = None;
+        self.layers(reader).fields(&pass.prefix, &pass.from, |suffix, stored, place| {
+            if looked_at == max {
+                next = Some(suffix.to_vec());
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
+            if stored.body == Body::Tombstone {
+                pass.unsettled |= place == Place::Memory;
+            } else if !heads.hiding.named_visible(&stored) {
+                let overlaid = heads.hiding.only_unnamed_hides(&stored);
+                dead.push((suffix.to_vec(), stored.version, overlaid));
+            }
+            ControlFlow::Continue(())
+        })?;
+        pass.unsettled |= !dead.is_empty();
+        for (suffix, version, overlaid) in dead {
+            if overlaid {
+                self.drop_record(&pass.prefix, &suffix, version);
+            } else {
+                self.bury(&pass.prefix, &suffix, version);
+            }
+        }
+        if let Some(next) = next {
+            let unsettled = pass.unsettled;
+            let prefix = std::mem::take(&mut pass.prefix);
+            self.reclaim.pass = Some(Pass { prefix, from: next, unsettled });
+        } else if self.reclaim_heads(&heads, pass, now_ms) {
+            self.close_garbage(&pass.prefix);
+        }
+        Ok(looked_at)
+    }
+
+    fn heads(&self, reader: &FileReader, prefix: &[u8], now_ms: u64) -> Result<Heads, EngineError> {
+        let mut heads = Heads {
+            hiding: Hiding::new(None, None, now_ms),
+            header: None,
+            unnamed: None,
+            unnamed_tombstone_in_memory: false,
+        };
+        self.layers(reader).fields(prefix, &[], |suffix, stored, place| {
+            match (suffix.first(), stored.body) {
+                (Some(&KIND_HEADER), Body::Header { expire_at, .. }) => {
+                    heads.hiding.add_header(&stored);
+                    heads.header = Some((stored.version, expire_at));
+                }
+                (Some(&KIND_UNNAMED), Body::Value { expire_at, .. }) => {
+                    heads.hiding.add_unnamed(&stored);
+                    heads.unnamed = Some((stored.version, expire_at));
+                }
+                (Some(&KIND_UNNAMED), Body::Tombstone) => {
+                    heads.unnamed_tombstone_in_memory = place == Place::Memory;
+                }
+                (Some(&(KIND_HEADER | KIND_UNNAMED)), _) => {}
+                _ => return ControlFlow::Break(()),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(heads)
+    }
+
+    /// Lets the unnamed value and the header go where nothing needs them. Returns whether the object
+    /// is clean.
+    fn reclaim_heads(&mut self, heads: &Heads, pass: &mut Pass, now_ms: u64) -> bool {
+        if let Some((version, expire_at)) = heads.unnamed {
+            let cleared = heads.hiding.cleared(version);
+            if cleared || (is_expired(expire_at, now_ms) && !pass.unsettled) {
+                self.bury(&pass.prefix, UNNAMED_SUFFIX, version);
+                self.reclaim.on_unnamed_reclaimed(&pass.prefix);
+            }
+            pass.unsettled |= cleared;
+        }
+        pass.unsettled |= heads.unnamed_tombstone_in_memory;
+        if pass.unsettled {
+            return false;
+        }
+        let Some((version, expire_at)) = heads.header else {
+            return true;
+        };
+        let expired = is_expired(expire_at, now_ms);
+        if expired && now_ms - expire_at < HEADER_GRACE_MS {
+            return false;
+        }
+        // Without purging, another server may still send a field that the header has to hide.
+        if self.options.purge_tombstones && (expired || expire_at == 0) {
+            self.drop_record(&pass.prefix, HEADER_SUFFIX, version);
+        }
+        true
+    }
+
+    fn bury(&mut self, prefix: &[u8], suffix: &[u8], version: Version) {
+        let tombstone = Stored { version, body: Body::Tombstone };
+        self.put(prefix, suffix, &tombstone, Origin::Reclaim);
+    }
+}
+
+impl Pass {
+    fn new(prefix: Box<[u8]>) -> Self {
+        Self { prefix, from: NAMED_SUFFIX_START.to_vec(), unsettled: false }
+    }
+}

@@ -1,0 +1,41 @@
+//! The storage of one logic group: a memtable over a redb file.
+//!
+//! [`Store`] applies log records to the active memtable, answers reads from the memtables and the
+//! file, and hands frozen memtables to a flush that runs on another thread. It does not know the
+//! log: it is told where a record stands, and says up to where everything is in the file. It does
+//! not evaluate operations either; evaluation reads through [`View`] and decides with [`visible`].
+//!
+//! Invariants kept here (guarantees 2.6, 2.8 and 6):
+//! * a greater version wins, an equal one changes nothing, so applying twice is harmless;
+//! * positions reach the file with, or after, the last of the data they cover;
+//! * counts reach the file with the data they count;
+//! * what hides records leaves the file after what it hides;
+//! * no read transaction lives across a flush.
+
+mod chunk;
+mod counts;
+mod entry;
+pub mod error;
+mod file;
+mod flush;
+mod garbage;
+mod layers;
+mod layout;
+mod memtable;
+mod order;
+mod reclaim;
+pub mod record;
+mod scan;
+mod store;
+#[cfg(test)]
+mod tests;
+pub mod view;
+pub mod visible;
+
+pub use error::EngineError;
+pub use flush::{FlushDone, FlushJob};
+pub use layout::{Checkpoint, StoreIdentity};
+pub use record::RecordRef;
+pub use scan::VisitObject;
+pub use store::{Store, StoreOptions};
+pub use view::View;

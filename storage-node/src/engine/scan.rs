@@ -1,0 +1,94 @@
+//! Objects of a lane in the order of their hash positions: what SCAN, KEYS and export are made of.
+
+use common::hash::POSITION_BITS;
+use common::ids::ServerIndex;
+use common::key::{decode_object_prefix, put_namespace_prefix, put_position_prefix};
+use common::reply::ObjectKind;
+
+use crate::engine::EngineError;
+use crate::engine::layers::FileObjects;
+use crate::engine::store::{Layer, Store, server_of};
+
+/// A scan looks at so many objects for each one it was asked for before it returns with fewer:
+/// dead ones and other lanes' must not make one call long.
+const LOOKED_AT_PER_OBJECT: usize = 8;
+/// And at so many in any case.
+const LOOKED_AT_MIN: usize = 1_024;
+
+/// What [`Store::scan`] calls for each object: position, name and what the object is.
+pub type VisitObject<'v> = dyn FnMut(u64, &[u8], ObjectKind) + 'v;
+
+impl Store {
+    /// Visits the live objects of a namespace in a lane, in the order of their positions, beginning
+    /// at a position. Stops after `max` objects or after looking at many more dead ones, but never
+    /// between two objects of one position. Returns the position to go on from, or `None` at the
+    /// end.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged.
+    pub fn scan(
+        &self,
+        namespace: &[u8],
+        from: u64,
+        server: ServerIndex,
+        now_ms: u64,
+        max: usize,
+        visit: &mut VisitObject<'_>,
+    ) -> Result<Option<u64>, EngineError> {
+        if from >> POSITION_BITS != 0 {
+            return Ok(None);
+        }
+        let reader = self.reader()?;
+        let layers = self.layers(&reader);
+        let mut within = Vec::new();
+        put_namespace_prefix(&mut within, namespace);
+        let mut start = Vec::new();
+        put_position_prefix(&mut start, namespace, from);
+
+        extend_order(&self.active);
+        let active_order = self.active.order.borrow();
+        let mut active = active_order.from(&self.active.table, &start).peekable();
+        let frozen_order = self.frozen.as_ref().map(|frozen| {
+            extend_order(frozen);
+            (frozen.order.borrow(), &frozen.table)
+        });
+        let mut frozen =
+            frozen_order.iter().flat_map(|(order, table)| order.from(table, &start)).peekable();
+        let mut file = FileObjects::new(&reader, &start)?;
+
+        let looked_at_max = max.saturating_mul(LOOKED_AT_PER_OBJECT).max(LOOKED_AT_MIN);
+        let (mut visited, mut looked_at, mut last_position) = (0, 0, None);
+        loop {
+            let memory = [active.peek(), frozen.peek()].into_iter().flatten().copied();
+            let next = memory.chain(file.peek()).min();
+            let Some(prefix) = next.filter(|prefix| prefix.starts_with(&within)) else {
+                return Ok(None);
+            };
+            let (object, position) = decode_object_prefix(prefix).map_err(|e| {
+                EngineError::damaged(reader.path(), format!("a key is no key: {e}"))
+            })?;
+            let full = visited >= max || looked_at >= looked_at_max;
+            if full && last_position != Some(position) {
+                return Ok(Some(position));
+            }
+            last_position = Some(position);
+            looked_at += 1;
+            if server_of(prefix, self.options.servers) == server {
+                let kind = layers.kind(prefix, now_ms)?;
+                if kind != ObjectKind::Missing {
+                    visit(position, object.name, kind);
+                    visited += 1;
+                }
+            }
+            active.next_if(|p| *p == prefix);
+            frozen.next_if(|p| *p == prefix);
+            if file.peek() == Some(prefix) {
+                file.advance()?;
+            }
+        }
+    }
+}
+
+fn extend_order(layer: &Layer) {
+    layer.order.borrow_mut().extend(&layer.table);
+}

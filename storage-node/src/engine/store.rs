@@ -1,0 +1,347 @@
+//! One logic group's store: its file, the active memtable, and at most one that is being flushed.
+//!
+//! A store belongs to one worker thread and has no locks. A flush runs elsewhere on a
+//! [`FlushJob`]; between [`Store::begin_flush`] and [`Store::finish_flush`] reads open the file
+//! afresh each time, because a read transaction that lives while the flush commits makes the file
+//! grow without bound.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::hash::KeyHash;
+use common::ids::{Lsn, ServerIndex, Stream};
+use common::key::{HEADER_SUFFIX, decode_object_prefix};
+use common::log_record::{LogHead, Mutation};
+use common::stored::Stored;
+use common::version::{Hlc, Version};
+
+use crate::engine::EngineError;
+use crate::engine::counts::CountCache;
+use crate::engine::entry::Entry;
+use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
+use crate::engine::flush::{FlushDone, FlushJob};
+use crate::engine::layers::Layers;
+use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
+use crate::engine::memtable::{GarbageMark, Memtable, Origin, clears, wins};
+use crate::engine::order::OrderIndex;
+use crate::engine::reclaim::ReclaimState;
+use crate::engine::record::RecordRef;
+use crate::engine::view::{View, Visit};
+
+/// How a store is run. Only `servers` is part of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The file's page cache, in bytes. Half of it bounds what one commit of a flush changes.
+    pub cache_bytes: usize,
+    /// Servers of the physical group: with the key's hash they decide an object's lane.
+    pub servers: u8,
+    /// Whether a flush drops tombstones instead of writing them. Right only where nobody else
+    /// holds a copy of the lane from which an older record could come back.
+    pub purge_tombstones: bool,
+}
+
+/// A memtable and what the worker derives from it on demand.
+#[derive(Default)]
+pub(super) struct Layer {
+    /// Shared with the flush once it is frozen; nobody changes it then.
+    pub(super) table: Arc<Memtable>,
+    pub(super) counts: RefCell<CountCache>,
+    pub(super) order: RefCell<OrderIndex>,
+    first_mark: Option<(u64, u64)>,
+}
+
+impl Layer {
+    fn is_empty(&self) -> bool {
+        self.first_mark.is_none() && self.table.objects() == 0
+    }
+
+    fn table_mut(&mut self) -> &mut Memtable {
+        Arc::get_mut(&mut self.table).expect("only a frozen table is shared")
+    }
+}
+
+/// The storage of one logic group.
+pub struct Store {
+    pub(super) options: StoreOptions,
+    file: Arc<GroupFile>,
+    file_bytes: u64,
+    checkpoint: Checkpoint,
+    pub(super) totals: Totals,
+    applied: BTreeMap<Stream, Lsn>,
+    hlc: Hlc,
+    log_mark: (u64, u64),
+    pub(super) active: Layer,
+    pub(super) frozen: Option<Layer>,
+    stopped: Option<String>,
+    reader: RefCell<Option<Arc<FileReader>>>,
+    pub(super) reclaim: ReclaimState,
+}
+
+impl Store {
+    /// Creates the group's file.
+    ///
+    /// # Errors
+    /// There is a file already, or the file system refuses.
+    pub fn create(
+        path: &Path,
+        identity: StoreIdentity,
+        options: StoreOptions,
+    ) -> Result<Self, EngineError> {
+        let file = GroupFile::create(path, &identity, options.servers, options.cache_bytes)?;
+        let state = FileState { checkpoint: Checkpoint::default(), totals: Totals::default() };
+        Ok(Self::new(file, state, options))
+    }
+
+    /// Opens the group's file.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, of another format, or belongs to another group, node, store
+    /// or cluster.
+    pub fn open(
+        path: &Path,
+        identity: StoreIdentity,
+        options: StoreOptions,
+    ) -> Result<Self, EngineError> {
+        let (file, state) = GroupFile::open(path, &identity, options.servers, options.cache_bytes)?;
+        Ok(Self::new(file, state, options))
+    }
+
+    fn new(file: GroupFile, state: FileState, options: StoreOptions) -> Self {
+        Self {
+            options,
+            file_bytes: file.bytes(),
+            file: Arc::new(file),
+            applied: state.checkpoint.positions.clone(),
+            hlc: state.checkpoint.hlc,
+            log_mark: state.checkpoint.log_mark,
+            checkpoint: state.checkpoint,
+            totals: state.totals,
+            active: Layer::default(),
+            frozen: None,
+            stopped: None,
+            reader: RefCell::default(),
+            reclaim: ReclaimState::default(),
+        }
+    }
+
+    /// How far the log is in the file. Replay begins behind its positions.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// How far the log is applied, in the file or in memory.
+    #[must_use]
+    pub fn applied(&self) -> &BTreeMap<Stream, Lsn> {
+        &self.applied
+    }
+
+    /// The greatest time of an applied record: the clock must stay above it.
+    #[must_use]
+    pub fn hlc(&self) -> Hlc {
+        self.hlc
+    }
+
+    /// Memory of the active memtable, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.active.table.memory_bytes()
+    }
+
+    /// Memory of the memtable that is being flushed, in bytes.
+    #[must_use]
+    pub fn flushing_bytes(&self) -> usize {
+        self.frozen.as_ref().map_or(0, |frozen| frozen.table.memory_bytes())
+    }
+
+    /// Size of the file after the last flush, in bytes.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// The place in the log of the first record that is not in the file yet.
+    #[must_use]
+    pub fn oldest_unflushed(&self) -> Option<(u64, u64)> {
+        self.frozen.as_ref().and_then(|frozen| frozen.first_mark).or(self.active.first_mark)
+    }
+
+    /// Why the group takes no writes any more; reads go on. It ends with a restart.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    /// Applies a log record that stands at `log_mark`. A record that was applied before changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// A key is no physical key; nothing was changed.
+    pub fn apply(
+        &mut self,
+        head: &LogHead,
+        mutations: &[Mutation<'_>],
+        log_mark: (u64, u64),
+    ) -> Result<(), EngineError> {
+        if self.applied.get(&head.stream).is_some_and(|&applied| applied >= head.lsn) {
+            return Ok(());
+        }
+        for mutation in mutations {
+            let (prefix, _) = split_key(mutation.key)?;
+            decode_object_prefix(prefix)?;
+        }
+        for mutation in mutations {
+            let (prefix, suffix) = split_key(mutation.key)?;
+            self.put(prefix, suffix, &mutation.stored, Origin::Log);
+        }
+        self.applied.insert(head.stream, head.lsn);
+        self.hlc = self.hlc.max(head.hlc);
+        self.log_mark = self.log_mark.max(log_mark);
+        self.active.first_mark.get_or_insert(log_mark);
+        Ok(())
+    }
+
+    /// Puts one record into the active memtable unless a greater version is in memory.
+    pub(super) fn put(
+        &mut self,
+        prefix: &[u8],
+        suffix: &[u8],
+        stored: &Stored<'_>,
+        origin: Origin,
+    ) {
+        let flushing = self.frozen.as_ref().and_then(|f| f.table.get(prefix, suffix));
+        if flushing.is_some_and(|old| !wins(stored, old.stored().version, origin)) {
+            return;
+        }
+        let Some(number) = self.active.table_mut().put(prefix, suffix, stored, origin) else {
+            return;
+        };
+        let counts = self.active.counts.get_mut();
+        counts.changed(&self.active.table, number, self.options.servers);
+        self.reclaim.on_expiry(stored.expire_at());
+        if suffix == HEADER_SUFFIX && clears(stored) {
+            self.open_garbage(prefix);
+        }
+    }
+
+    /// Notes that the object may have hidden fields.
+    pub(super) fn open_garbage(&mut self, prefix: &[u8]) {
+        if self.active.table_mut().mark(prefix, GarbageMark::Open) != GarbageMark::Open {
+            self.reclaim.on_garbage(prefix);
+        }
+    }
+
+    /// Lets the next flush take a record out of the file, if it still has this version then.
+    pub(super) fn drop_record(&mut self, prefix: &[u8], suffix: &[u8], version: Version) {
+        self.active.table_mut().drop_record(prefix, suffix, version);
+    }
+
+    /// Notes that the object has no hidden fields any more.
+    pub(super) fn close_garbage(&mut self, prefix: &[u8]) {
+        self.active.table_mut().mark(prefix, GarbageMark::Done);
+    }
+
+    /// Freezes the active memtable and hands it out for the flush. The caller makes the log durable
+    /// up to [`FlushJob::log_mark`], runs the job on a thread that may block, and gives its result
+    /// to [`Self::finish_flush`].
+    ///
+    /// Nothing is to be done when the memtable is empty, while a flush is under way, or when the
+    /// group has stopped.
+    pub fn begin_flush(&mut self) -> Option<FlushJob> {
+        if self.active.is_empty() || self.frozen.is_some() || self.stopped.is_some() {
+            return None;
+        }
+        *self.reader.get_mut() = None;
+        let frozen = std::mem::take(&mut self.active);
+        let job = FlushJob {
+            file: Arc::clone(&self.file),
+            table: Arc::clone(&frozen.table),
+            checkpoint: Checkpoint {
+                positions: self.applied.clone(),
+                hlc: self.hlc,
+                log_mark: self.log_mark,
+            },
+            totals: self.totals.clone(),
+            options: self.options,
+            file_bytes: self.file_bytes,
+        };
+        self.frozen = Some(frozen);
+        self.reclaim.on_freeze();
+        Some(job)
+    }
+
+    /// Takes the result of the flush. After an error the frozen memtable stays for reads, and the
+    /// group has [stopped](Self::stopped).
+    pub fn finish_flush(&mut self, done: FlushDone) {
+        self.file_bytes = self.file.bytes();
+        match done.result {
+            Ok(totals) => {
+                self.frozen = None;
+                self.checkpoint = done.checkpoint;
+                self.totals = totals;
+                self.reclaim.on_flushed();
+            }
+            Err(error) => {
+                self.stopped = Some(format!("the flush failed: {error}; restart the node"));
+            }
+        }
+    }
+
+    /// The file as it is now.
+    pub(super) fn reader(&self) -> Result<Arc<FileReader>, EngineError> {
+        if self.frozen.is_some() {
+            return self.file.reader().map(Arc::new);
+        }
+        let mut cached = self.reader.borrow_mut();
+        if let Some(reader) = &*cached {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = Arc::new(self.file.reader()?);
+        *cached = Some(Arc::clone(&reader));
+        Ok(reader)
+    }
+
+    /// All layers, with a reader of the file.
+    pub(super) fn layers<'s, 'r>(&'s self, file: &'r FileReader) -> Layers<'s, 'r> {
+        Layers { active: Some(&self.active.table), frozen: self.frozen_table(), file }
+    }
+
+    /// The memtable that is being flushed.
+    pub(super) fn frozen_table(&self) -> Option<&Memtable> {
+        self.frozen.as_ref().map(|frozen| &*frozen.table)
+    }
+
+    fn in_memory(&self, prefix: &[u8], suffix: &[u8]) -> Option<&Entry> {
+        let active = self.active.table.get(prefix, suffix);
+        active.or_else(|| self.frozen_table()?.get(prefix, suffix))
+    }
+}
+
+impl View for Store {
+    fn record(&self, key: &[u8]) -> Result<Option<RecordRef<'_>>, EngineError> {
+        let (prefix, suffix) = split_key(key)?;
+        if let Some(entry) = self.in_memory(prefix, suffix) {
+            return Ok(Some(RecordRef::Memory(entry.stored_bytes())));
+        }
+        Ok(self.reader()?.get(key)?.map(RecordRef::Page))
+    }
+
+    fn fields(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        let reader = self.reader()?;
+        self.layers(&reader).fields(prefix, from, |suffix, stored, _| visit(suffix, stored))
+    }
+
+    fn may_have_headers(&self) -> bool {
+        self.totals.headers > 0
+            || self.active.table.has_headers()
+            || self.frozen_table().is_some_and(Memtable::has_headers)
+    }
+}
+
+/// The home server of the object with this prefix.
+pub(super) fn server_of(prefix: &[u8], servers: u8) -> ServerIndex {
+    let (object, _) = decode_object_prefix(prefix).expect("checked when it was applied");
+    KeyHash::of(object).server_index(servers)
+}

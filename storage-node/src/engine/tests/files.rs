@@ -1,0 +1,132 @@
+//! Creating, opening and refusing files.
+
+use std::fs;
+
+use common::address::Field;
+use common::ids::{ClusterId, LogicGroup, NodeId, StoreId};
+use common::stored::Body;
+
+use super::support::{Bench, OPTIONS, identity, key};
+use crate::engine::{EngineError, Store, StoreIdentity, StoreOptions, View};
+
+#[test]
+fn what_was_flushed_survives_and_what_was_not_is_replayed() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.set("one", 0, "flushed");
+    bench.flush();
+    assert_eq!(bench.store().oldest_unflushed(), None);
+    bench.set("two", 0, "in memory");
+    assert_eq!(bench.store().oldest_unflushed(), Some((1, 2)));
+
+    let store = bench.store();
+    assert_eq!(store.checkpoint().log_mark, (1, 1));
+    assert_eq!(store.applied().values().map(|lsn| lsn.0).collect::<Vec<_>>(), [2]);
+    bench.reopen();
+    for (name, value) in [("one", "flushed"), ("two", "in memory")] {
+        let record = bench.store().record(&key(name, Field::Unnamed)).unwrap().expect("found");
+        let expected = Body::Value { expire_at: 0, value: value.as_bytes() };
+        assert_eq!(record.stored().body, expected);
+    }
+}
+
+#[test]
+fn an_existing_file_is_not_overwritten() {
+    let bench = Bench::new(OPTIONS);
+    let error = Store::create(&bench.path(), identity(), OPTIONS).err().expect("refused");
+    assert!(matches!(error, EngineError::Exists { .. }));
+    assert!(error.to_string().contains("3.redb"), "{error}");
+}
+
+#[test]
+fn a_file_of_another_group_node_store_or_cluster_is_refused_and_both_are_named() {
+    let bench = Bench::new(OPTIONS);
+    let path = bench.path();
+    let directory = bench.close();
+    let right = identity();
+    let wrong = [
+        StoreIdentity { group: LogicGroup(4), ..right },
+        StoreIdentity { node: NodeId::of_name("a2"), ..right },
+        StoreIdentity { store: StoreId(8), ..right },
+        StoreIdentity { cluster: ClusterId::of_name("other"), ..right },
+    ];
+    for expected in wrong {
+        let error = Store::open(&path, expected, OPTIONS).err().expect("refused").to_string();
+        for part in ["3.redb".into(), right.to_string(), expected.to_string()] {
+            assert!(error.contains(&part), "{error} does not name {part}");
+        }
+    }
+    let servers = StoreOptions { servers: 3, ..OPTIONS };
+    let error = Store::open(&path, right, servers).err().expect("refused").to_string();
+    assert!(error.contains("written for 2 servers") && error.contains("lists 3"), "{error}");
+    assert!(Store::open(&path, right, OPTIONS).is_ok());
+    drop(directory);
+}
+
+#[test]
+fn a_missing_empty_or_foreign_file_is_refused_with_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("9.redb");
+    let refused = || {
+        let error = Store::open(&path, identity(), OPTIONS).err().expect("refused").to_string();
+        assert!(error.contains("9.redb"), "{error}");
+        error
+    };
+    assert!(refused().contains("cannot open"));
+    for content in [&b""[..], b"short", &[0; 8_192], &[0xff; 100_000]] {
+        fs::write(&path, content).unwrap();
+        refused();
+    }
+}
+
+#[test]
+fn a_truncated_or_overwritten_file_is_an_error_and_no_panic() {
+    let mut bench = Bench::new(OPTIONS);
+    for n in 0..2_000 {
+        bench.set(&format!("object {n}"), 0, &"value ".repeat(20));
+    }
+    bench.flush();
+    let path = bench.path();
+    let directory = bench.close();
+    let whole = fs::read(&path).unwrap();
+    let damaged = directory.path().join("damaged.redb");
+    let mut refused = 0;
+    let mut check = |content: &[u8]| {
+        fs::write(&damaged, content).unwrap();
+        let read = Store::open(&damaged, identity(), OPTIONS).and_then(|store| {
+            for n in 0..2_000 {
+                store.record(&key(&format!("object {n}"), Field::Unnamed))?;
+            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            assert!(error.to_string().contains("damaged.redb"), "{error}");
+            refused += 1;
+        }
+    };
+    for cut in [100, 4_096, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1] {
+        check(&whole[..cut]);
+    }
+    for page in (0..whole.len() / 4_096).step_by(7) {
+        let mut content = whole.clone();
+        content[page * 4_096..][..4_096].fill(0xa5);
+        check(&content);
+    }
+    assert!(refused > 10, "{refused} damaged files were noticed");
+}
+
+#[test]
+fn a_key_that_is_no_key_is_refused_before_anything_changes() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.set("one", 0, "v");
+    let head = common::log_record::LogHead {
+        stream: super::support::stream(),
+        lsn: common::ids::Lsn(2),
+        hlc: common::version::Hlc(2),
+        node: NodeId(1),
+        request: common::ids::RequestId(1),
+    };
+    let stored = common::stored::Stored { version: head.version(), body: Body::Tombstone };
+    let mutation = common::log_record::Mutation { key: b"\x05nonsense", stored };
+    assert!(bench.store_mut().apply(&head, &[mutation], (1, 2)).is_err());
+    assert_eq!(bench.store().applied().values().map(|lsn| lsn.0).collect::<Vec<_>>(), [1]);
+}

@@ -1,0 +1,136 @@
+//! Flushes: commits, crashes between them, and the size of the file.
+
+use common::address::Field;
+use common::stored::Body;
+
+use super::support::{Bench, OPTIONS, Put, header_key, key};
+use crate::engine::{StoreOptions, View};
+
+#[test]
+fn a_crash_between_two_commits_of_a_flush_loses_nothing_and_counts_right() {
+    for commits in 0..12 {
+        let mut bench = Bench::new(OPTIONS);
+        for n in 0..40 {
+            bench.set(&format!("string {n}"), 0, &"x".repeat(100));
+            bench.hset("hash", &format!("field {n}"), &"y".repeat(300));
+        }
+        bench.flush();
+        for n in 0..40 {
+            bench.set(&format!("string {}", n + 20), 0, &"z".repeat(100));
+            bench.hset("hash", &format!("field {}", n + 20), &"z".repeat(300));
+            if n % 3 == 0 {
+                let key = key(&format!("string {n}"), Field::Unnamed);
+                bench.write(vec![(key, Put::Tombstone)]);
+            }
+        }
+        let count = bench.count(1);
+        bench.flush_partly(commits);
+        bench.reopen();
+        assert_eq!(bench.count(1), count, "after {commits} commits, replayed");
+        bench.flush();
+        assert_eq!(bench.count(1), count, "after {commits} commits, flushed");
+        bench.reopen();
+        assert_eq!(bench.count(1), count, "after {commits} commits, reopened");
+        assert_eq!(bench.records("hash").len(), 60);
+    }
+}
+
+#[test]
+fn an_object_larger_than_a_commit_is_written_in_several() {
+    let mut bench = Bench::new(OPTIONS);
+    for n in 0..300 {
+        bench.hset("hash", &format!("field {n}"), &"y".repeat(200));
+    }
+    bench.flush();
+    bench.reopen();
+    assert_eq!(bench.records("hash").len(), 300);
+    assert_eq!(bench.count(1), 1);
+}
+
+#[test]
+fn the_file_does_not_grow_over_many_flushes_of_the_same_keys() {
+    let options = StoreOptions { cache_bytes: 1 << 20, ..OPTIONS };
+    let mut bench = Bench::new(options);
+    let round = |bench: &mut Bench, round: usize| {
+        for n in 0..500 {
+            bench.set(&format!("object {n}"), 0, &format!("{round} {}", "x".repeat(100)));
+        }
+        // Reads before, during and after the flush leave no read transaction behind.
+        let probe = key("object 7", Field::Unnamed);
+        assert!(bench.store().record(&probe).unwrap().is_some());
+        let _ = bench.count(1);
+        let job = bench.store_mut().begin_flush().expect("something to flush");
+        assert!(bench.store_mut().begin_flush().is_none(), "one flush at a time");
+        bench.set(&format!("new {round}"), 0, "v");
+        assert!(bench.store().record(&key("object 8", Field::Unnamed)).unwrap().is_some());
+        assert!(bench.store().record(&key("absent", Field::Unnamed)).unwrap().is_none());
+        assert_eq!(bench.count(1), 501 + round as u64);
+        let done = job.run();
+        bench.store_mut().finish_flush(done);
+        assert_eq!(bench.count(1), 501 + round as u64);
+        bench.store().file_bytes()
+    };
+    let early = (0..5).map(|n| round(&mut bench, n)).max().unwrap();
+    let late = (5..60).map(|n| round(&mut bench, n)).max().unwrap();
+    assert!(late <= early * 2, "the file grew from {early} to {late} bytes");
+}
+
+#[test]
+fn reads_see_the_newest_of_active_frozen_and_file() {
+    let mut bench = Bench::new(OPTIONS);
+    for name in ["file", "frozen", "active"] {
+        bench.set(name, 0, "1");
+    }
+    bench.flush();
+    bench.set("frozen", 0, "2");
+    bench.set("active", 0, "2");
+    let job = bench.store_mut().begin_flush().expect("something to flush");
+    bench.set("active", 0, "3");
+    let value = |bench: &Bench, name: &str| {
+        let record = bench.store().record(&key(name, Field::Unnamed)).unwrap().expect("found");
+        match record.stored().body {
+            Body::Value { value, .. } => value.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (name, expected) in [("file", b"1"), ("frozen", b"2"), ("active", b"3")] {
+        assert_eq!(value(&bench, name), expected);
+    }
+    assert!(bench.store().flushing_bytes() > 0);
+    let done = job.run();
+    bench.store_mut().finish_flush(done);
+    assert_eq!(bench.store().flushing_bytes(), 0);
+    for (name, expected) in [("file", b"1"), ("frozen", b"2"), ("active", b"3")] {
+        assert_eq!(value(&bench, name), expected);
+    }
+}
+
+#[test]
+fn a_store_knows_whether_it_has_headers() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.hset("hash", "field", "v");
+    assert!(!bench.store().may_have_headers());
+    let header = Put::Header { expire_at: 50, cleared: 0 };
+    bench.write(vec![(header_key("hash"), header)]);
+    assert!(bench.store().may_have_headers());
+    bench.flush();
+    bench.reopen();
+    assert!(bench.store().may_have_headers());
+    bench.write(vec![(header_key("hash"), Put::Tombstone)]);
+    bench.flush();
+    bench.reopen();
+    assert!(!bench.store().may_have_headers());
+}
+
+#[test]
+fn tombstones_stay_where_other_servers_hold_copies() {
+    let mut bench = Bench::new(StoreOptions { purge_tombstones: false, ..OPTIONS });
+    bench.set("gone", 0, "v");
+    bench.flush();
+    bench.write(vec![(key("gone", Field::Unnamed), Put::Tombstone)]);
+    bench.flush();
+    bench.reopen();
+    let record = bench.store().record(&key("gone", Field::Unnamed)).unwrap().expect("found");
+    assert_eq!(record.stored().body, Body::Tombstone);
+    assert_eq!(bench.count(1), 0);
+}

@@ -1,0 +1,8 @@
+//! Tests of the whole store against the file system.
+
+mod files;
+mod flushing;
+mod model;
+mod oracle;
+mod reclaiming;
+mod support;

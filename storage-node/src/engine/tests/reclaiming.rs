@@ -1,0 +1,180 @@
+//! Reclaim of expired records, expired objects and hidden fields.
+
+use common::address::Field;
+use common::ids::ServerIndex;
+
+use super::support::{Bench, OPTIONS, Put, header_key, key};
+use crate::engine::{StoreOptions, View};
+
+#[test]
+fn ten_thousand_expired_keys_are_reclaimed_in_slices() {
+    let options = StoreOptions { cache_bytes: 1 << 20, ..OPTIONS };
+    let mut bench = Bench::new(options);
+    for n in 0..10_000 {
+        bench.set(&format!("session {n}"), 1_000 + n, "v");
+        if n == 6_000 {
+            bench.flush();
+        }
+    }
+    bench.set("stays", 0, "v");
+    assert_eq!(bench.count(999), 10_001);
+    let (mut slices, mut handled) = (0, 0);
+    loop {
+        let slice = bench.store_mut().reclaim(20_000, 256).unwrap();
+        assert!(slice <= 256, "a slice of {slice}");
+        if slice == 0 {
+            break;
+        }
+        slices += 1;
+        handled += slice;
+    }
+    assert_eq!((slices, handled), (40, 10_000));
+    assert_eq!(bench.count(20_000), 1);
+    bench.flush();
+    bench.reopen();
+    assert_eq!(bench.count(20_000), 1);
+    assert_eq!(bench.store_mut().reclaim(20_000, 256).unwrap(), 0, "nothing is due twice");
+    assert!(bench.store().record(&key("session 1", Field::Unnamed)).unwrap().is_none());
+    assert!(bench.store().record(&key("stays", Field::Unnamed)).unwrap().is_some());
+}
+
+#[test]
+fn a_count_leaves_out_what_is_due_before_it_is_reclaimed() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.set("a", 100, "v");
+    bench.set("b", 200, "v");
+    bench.hset("hash", "field", "v");
+    bench.write(vec![(header_key("hash"), Put::Header { expire_at: 150, cleared: 0 })]);
+    for _ in 0..2 {
+        for (now, expected) in [(99, 3), (100, 2), (150, 1), (200, 0)] {
+            assert_eq!(bench.count(now), expected, "at {now}");
+        }
+        bench.flush();
+    }
+}
+
+#[test]
+fn a_record_that_was_renewed_is_not_reclaimed() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.set("a", 100, "v");
+    bench.flush();
+    bench.set("a", 300, "v");
+    bench.reclaim_all(200);
+    assert_eq!(bench.records("a").len(), 1);
+    bench.flush();
+    bench.reclaim_all(200);
+    assert_eq!((bench.records("a").len(), bench.count(200)), (1, 1));
+    bench.reclaim_all(300);
+    assert_eq!((bench.records("a").len(), bench.count(300)), (0, 0));
+}
+
+#[test]
+fn fields_that_a_header_hides_go_in_slices_and_the_header_goes_last() {
+    let mut bench = Bench::new(OPTIONS);
+    for n in 0..300 {
+        bench.hset("hash", &format!("field {n}"), "v");
+    }
+    bench.flush();
+    let now = bench.next();
+    bench.write(vec![(header_key("hash"), Put::Header { expire_at: 0, cleared: now })]);
+    bench.hset("hash", "new", "v");
+    assert!(bench.store_mut().reclaim(1, 100).unwrap() <= 101);
+    bench.reclaim_all(1);
+    assert_eq!(bench.records("hash").len(), 2, "the header and the new field");
+    bench.reclaim_all(1);
+    assert_eq!(bench.records("hash").len(), 2, "the header waits for the flush");
+    bench.flush();
+    bench.reclaim_all(1);
+    assert_eq!(bench.records("hash"), [b"\x02new".to_vec()]);
+    bench.flush();
+    bench.reopen();
+    assert_eq!(bench.store_mut().reclaim(1, 100).unwrap(), 0, "the object is clean");
+    assert!(!bench.store().may_have_headers());
+    assert_eq!(bench.count(1), 1);
+}
+
+#[test]
+fn an_expired_object_goes_wholly() {
+    let mut bench = Bench::new(OPTIONS);
+    for n in 0..30 {
+        bench.hset("hash", &format!("field {n}"), "v");
+    }
+    bench.write(vec![(header_key("hash"), Put::Header { expire_at: 500, cleared: 0 })]);
+    bench.flush();
+    bench.reclaim_all(499);
+    assert_eq!(bench.records("hash").len(), 31);
+    bench.reclaim_all(500);
+    assert_eq!((bench.records("hash").len(), bench.count(500)), (1, 0));
+    bench.flush();
+    bench.reclaim_all(20_000);
+    assert_eq!(bench.records("hash").len(), 0);
+}
+
+#[test]
+fn fields_under_an_expired_string_never_come_back() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.hset("mixed", "old", "v");
+    bench.flush();
+    bench.set("mixed", 100, "blind");
+    assert_eq!(bench.count(99), 1);
+    bench.reclaim_all(100);
+    assert_eq!(bench.records("mixed"), [b"\x01".to_vec()], "the string still hides the field");
+    assert_eq!(bench.count(100), 0);
+    bench.flush_partly(1);
+    bench.reopen();
+    bench.reclaim_all(100);
+    bench.flush();
+    bench.reclaim_all(100);
+    assert_eq!(bench.records("mixed").len(), 0);
+    bench.flush();
+    bench.reopen();
+    assert_eq!(bench.count(100), 0);
+}
+
+#[test]
+fn a_string_over_a_hash_hides_it_until_reclaim_removes_it() {
+    let mut bench = Bench::new(OPTIONS);
+    for n in 0..5 {
+        bench.hset("mixed", &format!("field {n}"), "v");
+    }
+    bench.flush();
+    bench.set("mixed", 0, "blind");
+    assert_eq!(bench.count(1), 1);
+    bench.flush();
+    bench.reclaim_all(1);
+    assert_eq!(bench.records("mixed"), [b"\x01".to_vec()]);
+    bench.flush();
+    bench.reclaim_all(1);
+    bench.flush();
+    bench.reopen();
+    assert_eq!(bench.store_mut().reclaim(1, 100).unwrap(), 0);
+    assert_eq!(bench.count(1), 1);
+}
+
+#[test]
+fn a_scan_ends_between_positions_and_goes_on_where_it_ended() {
+    let mut bench = Bench::new(OPTIONS);
+    for n in 0..500 {
+        bench.set(&format!("object {n}"), 0, "v");
+        if n == 200 {
+            bench.flush();
+        }
+    }
+    let mut names = Vec::new();
+    for server in [ServerIndex(0), ServerIndex(1)] {
+        let mut from = Some(0);
+        while let Some(position) = from {
+            let visit = &mut |at: u64, name: &[u8], _: common::reply::ObjectKind| {
+                assert!(at >= position);
+                names.push(name.to_vec());
+            };
+            from = bench.store().scan(b"ns", position, server, 1, 7, visit).unwrap();
+        }
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 500);
+    let none = &mut |_: u64, _: &[u8], _: common::reply::ObjectKind| panic!("another namespace");
+    assert_eq!(bench.store().scan(b"n", 0, ServerIndex(0), 1, 7, none).unwrap(), None);
+    assert_eq!(bench.store().scan(b"ns", 1 << 48, ServerIndex(0), 1, 7, none).unwrap(), None);
+}

@@ -1,0 +1,211 @@
+//! A store with a log that forgets nothing, and writes of single records to it.
+
+use std::ops::ControlFlow;
+
+use common::address::{Field, Object};
+use common::ids::{
+    ClusterId, Epoch, Lane, LogicGroup, Lsn, NodeId, RequestId, ServerIndex, StoreId, Stream,
+};
+use common::key::{HEADER_SUFFIX, put_field_suffix, put_object_prefix};
+use common::log_record::{LogHead, Mutation};
+use common::stored::{Body, Stored};
+use common::version::{Hlc, Version};
+use tempfile::TempDir;
+
+use crate::engine::chunk::Cursor;
+use crate::engine::{Store, StoreIdentity, StoreOptions, View};
+
+pub(super) const OPTIONS: StoreOptions =
+    StoreOptions { cache_bytes: 8 << 10, servers: 2, purge_tombstones: true };
+
+pub(super) fn identity() -> StoreIdentity {
+    StoreIdentity {
+        store: StoreId(7),
+        cluster: ClusterId::of_name("demo"),
+        node: NodeId::of_name("a1"),
+        group: LogicGroup(3),
+    }
+}
+
+pub(super) fn stream() -> Stream {
+    let lane = Lane { group: LogicGroup(3), server: ServerIndex(0) };
+    Stream { lane, epoch: Epoch(1) }
+}
+
+pub(super) fn version(hlc: u64) -> Version {
+    Version { epoch: Epoch(1), hlc: Hlc(hlc), node: NodeId::of_name("a1") }
+}
+
+pub(super) fn object(name: &str) -> Object<'_> {
+    Object { namespace: b"ns", name: name.as_bytes() }
+}
+
+pub(super) fn prefix(name: &str) -> Vec<u8> {
+    let mut prefix = Vec::new();
+    put_object_prefix(&mut prefix, object(name));
+    prefix
+}
+
+pub(super) fn key(name: &str, field: Field<'_>) -> Vec<u8> {
+    let mut key = prefix(name);
+    put_field_suffix(&mut key, field);
+    key
+}
+
+pub(super) fn header_key(name: &str) -> Vec<u8> {
+    [&prefix(name), HEADER_SUFFIX].concat()
+}
+
+/// What one record of a write is to be.
+#[derive(Clone, Debug)]
+pub(super) enum Put {
+    Value { expire_at: u64, value: Vec<u8> },
+    Tombstone,
+    Header { expire_at: u64, cleared: u64 },
+}
+
+impl Put {
+    pub(super) fn value(value: &str) -> Self {
+        Self::Value { expire_at: 0, value: value.into() }
+    }
+
+    fn stored(&self, hlc: u64) -> Stored<'_> {
+        let body = match self {
+            Self::Value { expire_at, value } => Body::Value { expire_at: *expire_at, value },
+            Self::Tombstone => Body::Tombstone,
+            Self::Header { expire_at, cleared: 0 } => {
+                Body::Header { expire_at: *expire_at, cleared: Version::default() }
+            }
+            Self::Header { expire_at, cleared } => {
+                Body::Header { expire_at: *expire_at, cleared: version(*cleared) }
+            }
+        };
+        Stored { version: version(hlc), body }
+    }
+}
+
+/// A store in a directory of its own and everything that was ever logged. A record's number is its
+/// time as well.
+pub(super) struct Bench {
+    pub(super) directory: TempDir,
+    pub(super) options: StoreOptions,
+    store: Option<Store>,
+    log: Vec<Vec<(Vec<u8>, Put)>>,
+}
+
+impl Bench {
+    pub(super) fn new(options: StoreOptions) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let store = Store::create(&directory.path().join("3.redb"), identity(), options);
+        let store = Some(store.expect("created"));
+        Self { directory, options, store, log: Vec::new() }
+    }
+
+    pub(super) fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("3.redb")
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        self.store.as_ref().expect("open")
+    }
+
+    pub(super) fn store_mut(&mut self) -> &mut Store {
+        self.store.as_mut().expect("open")
+    }
+
+    /// Closes the file and keeps its directory.
+    pub(super) fn close(self) -> TempDir {
+        self.directory
+    }
+
+    /// The number and time of the next record.
+    pub(super) fn next(&self) -> u64 {
+        self.log.len() as u64 + 1
+    }
+
+    pub(super) fn write(&mut self, puts: Vec<(Vec<u8>, Put)>) {
+        self.log.push(puts);
+        self.apply_logged(self.log.len() as u64);
+    }
+
+    pub(super) fn set(&mut self, name: &str, expire_at: u64, value: &str) {
+        let put = Put::Value { expire_at, value: value.into() };
+        self.write(vec![(key(name, Field::Unnamed), put)]);
+    }
+
+    pub(super) fn hset(&mut self, name: &str, field: &str, value: &str) {
+        self.write(vec![(key(name, Field::Named(field.as_bytes())), Put::value(value))]);
+    }
+
+    fn apply_logged(&mut self, number: u64) {
+        let puts = self.log[usize::try_from(number).unwrap() - 1].clone();
+        let mutations: Vec<_> =
+            puts.iter().map(|(key, put)| Mutation { key, stored: put.stored(number) }).collect();
+        let head = LogHead {
+            stream: stream(),
+            lsn: Lsn(number),
+            hlc: Hlc(number),
+            node: NodeId::of_name("a1"),
+            request: RequestId(u128::from(number)),
+        };
+        self.store_mut().apply(&head, &mutations, (1, number)).expect("keys are keys");
+    }
+
+    pub(super) fn flush(&mut self) {
+        if let Some(job) = self.store_mut().begin_flush() {
+            let done = job.run();
+            assert!(done.error().is_none(), "{:?}", done.error());
+            self.store_mut().finish_flush(done);
+        }
+    }
+
+    /// Stops after some commits of a flush, as a crash would.
+    pub(super) fn flush_partly(&mut self, commits: usize) {
+        let Some(job) = self.store_mut().begin_flush() else {
+            return;
+        };
+        let order = job.table.sorted(0);
+        let mut cursor = Cursor::new(&job.table, &order);
+        let mut totals = job.totals.clone();
+        for _ in 0..commits {
+            if job.write_commit(&mut cursor, &mut totals).expect("written") {
+                break;
+            }
+        }
+    }
+
+    /// Loses the memtables, opens the file again and replays the log behind its checkpoint.
+    pub(super) fn reopen(&mut self) {
+        self.store = None;
+        let store = Store::open(&self.path(), identity(), self.options).expect("opened");
+        let checkpoint = store.checkpoint().clone();
+        self.store = Some(store);
+        let flushed = checkpoint.positions.get(&stream()).map_or(0, |lsn| lsn.0);
+        assert_eq!((checkpoint.hlc.0, checkpoint.log_mark.1), (flushed, flushed));
+        for number in flushed + 1..=self.log.len() as u64 {
+            self.apply_logged(number);
+        }
+    }
+
+    pub(super) fn reclaim_all(&mut self, now_ms: u64) {
+        while self.store_mut().reclaim(now_ms, 50).expect("reclaimed") > 0 {}
+    }
+
+    /// The records of an object, tombstones left out: suffix and value.
+    pub(super) fn records(&self, name: &str) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        let mut visit = |suffix: &[u8], stored: Stored<'_>| {
+            if stored.body != Body::Tombstone {
+                records.push(suffix.to_vec());
+            }
+            ControlFlow::Continue(())
+        };
+        self.store().fields(&prefix(name), &[], &mut visit).expect("readable");
+        records
+    }
+
+    pub(super) fn count(&self, now_ms: u64) -> u64 {
+        let lanes = 0..self.options.servers;
+        lanes.map(|s| self.store().count(b"ns", ServerIndex(s), now_ms).expect("counted")).sum()
+    }
+}

@@ -1,0 +1,92 @@
+//! The flush thread: one memtable at a time goes into its file, and segments that nobody needs
+//! leave the log. It waits for disks, so that workers never do.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use common::ids::LogicGroup;
+use tokio::sync::mpsc::Sender;
+
+use crate::binlog::LogPosition;
+use crate::engine::FlushJob;
+use crate::shared::Shared;
+use crate::worker::Message;
+
+/// Work that may wait: at most one flush and one release for each worker, so it is never full.
+const QUEUE: usize = 1024;
+
+/// What the thread does.
+pub(crate) enum Work {
+    /// Flush a memtable; the group's worker is told.
+    Flush(LogicGroup, FlushJob),
+    /// Remove what the log holds before this place.
+    Release(LogPosition),
+    /// Stop.
+    Stop,
+}
+
+/// The way to the flush thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Flusher(SyncSender<Work>);
+
+impl Flusher {
+    /// The way, and its end for [`start`].
+    pub(crate) fn new() -> (Self, Receiver<Work>) {
+        let (sender, receiver) = sync_channel(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    /// Hands work over.
+    pub(crate) fn send(&self, work: Work) {
+        if self.0.try_send(work).is_err() {
+            // Only while stopping: the log replays what was not flushed.
+            tracing::debug!("work for the flush thread was dropped");
+        }
+    }
+}
+
+/// Starts the thread; it ends with [`Work::Stop`]. `workers` are told of flushes, group g by worker
+/// g mod their number.
+pub(crate) fn start(
+    work: Receiver<Work>,
+    shared: Arc<Shared>,
+    workers: Vec<Sender<Message>>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("flush".into()).spawn(move || {
+        for work in work {
+            match work {
+                Work::Flush(group, job) => flush(group, job, &workers),
+                Work::Release(upto) => release(&shared, upto),
+                Work::Stop => return,
+            }
+        }
+    })
+}
+
+fn flush(group: LogicGroup, job: FlushJob, workers: &[Sender<Message>]) {
+    let started = rt::clock::now();
+    let bytes = job.memory_bytes();
+    let done = job.run();
+    match done.error() {
+        None => {
+            metrics::counter!("fdht_node_flushes_total").increment(1);
+            let ms = started.elapsed().as_millis();
+            tracing::debug!(%group, bytes, ms, "memtable flushed");
+        }
+        Some(error) => tracing::error!(%group, %error, "memtable not flushed"),
+    }
+    let worker = workers.get(usize::from(group.0) % workers.len().max(1));
+    if let Some(worker) = worker {
+        // The worker is gone only when the node stops; the log replays what it did not hear of.
+        drop(worker.blocking_send(Message::Flushed(group, done)));
+    }
+}
+
+fn release(shared: &Shared, upto: LogPosition) {
+    match shared.log.release(upto) {
+        Ok(0) => {}
+        Ok(segments) => tracing::debug!(segments, %upto, "log segments removed"),
+        Err(error) => tracing::warn!(%error, "log segments stay"),
+    }
+}

@@ -1,0 +1,23 @@
+//! The storage node: one file per logic group, one binlog, no knowledge of where else data lies.
+//!
+//! `binlog` and `engine` do not know each other; `group` evaluates operations; `worker` states the
+//! order append -> durable -> official -> applied -> answered. See `docs/ARCHITECTURE.md`.
+
+pub mod args;
+pub mod binlog;
+pub mod engine;
+pub mod group;
+
+mod acceptor;
+mod admin;
+mod data_dir;
+mod disk;
+mod error;
+mod flusher;
+mod run;
+mod shared;
+mod topology;
+mod worker;
+
+pub use error::StartError;
+pub use run::run;

@@ -1,0 +1,128 @@
+//! The topology as a node sees it: told by proxies, the greatest kept durably, lower ones refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::ids::{LogicGroup, NodeId, ServerIndex};
+use config::{PhysicalGroup, Topology};
+
+use crate::data_dir::{DataDir, replace};
+use crate::engine::{Store, StoreOptions};
+use crate::error::StartError;
+use crate::shared::{Limits, Shared};
+use crate::worker::{Message, OpenedGroup};
+
+/// Least page cache of a group, in bytes.
+const CACHE_BYTES_MIN: usize = 1 << 20;
+
+/// Takes an announced topology: opens the groups it gives this node, stores it, serves by it.
+///
+/// # Errors
+/// Why it is not taken; nothing changed then.
+pub(crate) async fn announce(shared: &Arc<Shared>, text: Vec<u8>) -> Result<(), String> {
+    let text = String::from_utf8(text).map_err(|_| "the topology is not UTF-8".to_owned())?;
+    let topology = Topology::parse(&text).map_err(|problems| problems.to_string())?;
+    let _one_at_a_time = shared.announcing.lock().await;
+    let present = shared.topology.load_full();
+    if !is_news(shared, present.as_deref(), &topology)? {
+        return Ok(());
+    }
+    let working = Arc::clone(shared);
+    // Files are made and synced: not on a worker.
+    let taken = tokio::task::spawn_blocking(move || {
+        let groups = match present {
+            None => open_groups(&working.dir, working.limits, &topology, true)
+                .map_err(|error| error.to_string())?,
+            Some(_) => BTreeMap::new(),
+        };
+        replace(&working.dir.topology_path(), text.as_bytes())
+            .map_err(|error| format!("cannot store the topology: {error}"))?;
+        Ok::<_, String>((topology, groups))
+    });
+    let (topology, groups) = taken.await.map_err(|error| error.to_string())??;
+    tracing::info!(version = %topology.version(), "topology taken");
+    hand_out(shared, groups).await;
+    shared.topology.store(Some(Arc::new(topology)));
+    Ok(())
+}
+
+/// Whether an announced topology changes anything here.
+fn is_news(shared: &Shared, present: Option<&Topology>, new: &Topology) -> Result<bool, String> {
+    if new.cluster() != shared.cluster {
+        return Err(format!(
+            "it is of cluster `{}`, this node belongs to `{}`",
+            new.cluster(),
+            shared.cluster
+        ));
+    }
+    let Some(present) = present else { return Ok(true) };
+    if new.version() == present.version() {
+        return Ok(false);
+    }
+    if new.version() < present.version() {
+        return Err(format!("this node knows the newer {}", present.version()));
+    }
+    match config::diff(present, new) {
+        Ok(_) => Ok(true),
+        Err(refusals) => {
+            let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+            Err(texts.join("; "))
+        }
+    }
+}
+
+async fn hand_out(shared: &Shared, groups: BTreeMap<LogicGroup, OpenedGroup>) {
+    let workers = shared.workers.len();
+    let mut shares: Vec<Vec<OpenedGroup>> = (0..workers).map(|_| Vec::new()).collect();
+    for (id, group) in groups {
+        if let Some(share) = shares.get_mut(usize::from(id.0) % workers) {
+            share.push(group);
+        }
+    }
+    for (worker, share) in shared.workers.iter().zip(shares) {
+        // A worker is gone only while the node stops.
+        drop(worker.send(Message::Groups(share)).await);
+    }
+}
+
+/// Opens the files of all groups that the topology gives this node. With `create`, files that are
+/// absent are made: only a node that was never told a topology may do that.
+pub(crate) fn open_groups(
+    dir: &DataDir,
+    limits: Limits,
+    topology: &Topology,
+    create: bool,
+) -> Result<BTreeMap<LogicGroup, OpenedGroup>, StartError> {
+    let held = held(topology, dir.node());
+    let cache_bytes = (limits.cache_bytes / held.len().max(1)).max(CACHE_BYTES_MIN);
+    let mut groups = BTreeMap::new();
+    for (id, server, servers) in held {
+        let path = dir.group_path(id);
+        let options = StoreOptions { cache_bytes, servers, purge_tombstones: true };
+        let identity = dir.store_identity(id);
+        let exists = path.try_exists().map_err(|e| StartError::Io(path.clone(), e))?;
+        let store = match (exists, create) {
+            (true, _) => Store::open(&path, identity, options)?,
+            (false, true) => Store::create(&path, identity, options)?,
+            (false, false) => return Err(StartError::GroupMissing(path, id)),
+        };
+        groups.insert(id, OpenedGroup { id, store, server, servers });
+    }
+    Ok(groups)
+}
+
+/// The logic groups of a node, its place in their physical group, and how many servers that has.
+fn held(topology: &Topology, node: NodeId) -> Vec<(LogicGroup, ServerIndex, u8)> {
+    let of_group = |group: &PhysicalGroup| {
+        let place = group.servers.iter().position(|server| *server == node)?;
+        let place = u8::try_from(place).expect("validation: at most SERVERS_PER_GROUP_MAX");
+        let servers = u8::try_from(group.servers.len()).expect("the same");
+        Some((group.logic_groups.clone(), ServerIndex(place), servers))
+    };
+    (topology.physical_groups().iter())
+        .filter_map(of_group)
+        .flat_map(|(groups, place, servers)| {
+            groups.into_iter().map(move |group| (group, place, servers))
+        })
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! The command line of `fdht bench`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, value_parser};
+
+use super::workload::Mix;
+use crate::cli::Output;
+
+/// `fdht bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(super) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Send GET and SET to a RESP port and measure.
+    Load(LoadArgs),
+    /// Measure a cluster and a do-nothing relay and echo in turns, and print a Markdown table.
+    Floor(FloorArgs),
+    /// A proxy that does nothing but pass requests on: many clients, few connections behind.
+    Relay(RelayArgs),
+    /// A server that answers without doing anything: +OK, or to GET a value.
+    Echo(EchoArgs),
+}
+
+/// Whose CPU time is measured.
+#[derive(Debug, Args)]
+pub(super) struct ProcessArgs {
+    /// A server process whose CPU time counts; may be repeated.
+    #[arg(long, value_name = "PID")]
+    pub(super) pid: Vec<u32>,
+    /// Folder of a running `fdht dev` whose processes' CPU time counts.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dev: Option<PathBuf>,
+}
+
+/// What every measurement has.
+#[derive(Debug, Args)]
+pub(super) struct TrafficArgs {
+    /// Data address of a proxy.
+    #[arg(
+        long,
+        env = "FDHT_PROXY",
+        default_value = "127.0.0.1:12200",
+        value_name = "HOST:PORT"
+    )]
+    pub(super) proxy: String,
+    /// Client connections.
+    #[arg(long, default_value_t = 50, value_parser = value_parser!(u16).range(1..=10_000))]
+    pub(super) connections: u16,
+    /// Threads of the loader.
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
+    pub(super) threads: u16,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(0..=16 << 20))]
+    pub(super) size: u32,
+    /// Different keys.
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u64).range(1..))]
+    pub(super) keys: u64,
+}
+
+/// `fdht bench load`.
+#[derive(Debug, Args)]
+pub(super) struct LoadArgs {
+    #[command(flatten)]
+    pub(super) traffic: TrafficArgs,
+    /// Requests on their way per connection.
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..=10_000))]
+    pub(super) pipeline: u16,
+    /// `get`, `set`, or how many of the requests are SET: `20%set`.
+    #[arg(long, default_value = "get")]
+    pub(super) mix: Mix,
+    /// How long to measure, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub(super) seconds: u64,
+    /// Measure this many requests instead of a time.
+    #[arg(long, conflicts_with = "seconds")]
+    pub(super) requests: Option<u64>,
+    /// Write every key once before measuring.
+    #[arg(long)]
+    pub(super) prefill: bool,
+    #[command(flatten)]
+    pub(super) processes: ProcessArgs,
+    /// How to show the result.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+}
+
+/// `fdht bench floor`.
+#[derive(Debug, Args)]
+pub(super) struct FloorArgs {
+    #[command(flatten)]
+    pub(super) traffic: TrafficArgs,
+    #[command(flatten)]
+    pub(super) processes: ProcessArgs,
+    /// Workers of the relay: as many as the proxy has.
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
+    pub(super) workers: u16,
+    /// Echo processes behind the relay [default: as many as `--dev` has nodes].
+    #[arg(long, value_parser = value_parser!(u16).range(1..=256))]
+    pub(super) nodes: Option<u16>,
+    /// Rounds of both sides in turns; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u16).range(1..=100))]
+    pub(super) rounds: u16,
+    /// Length of each measurement.
+    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    pub(super) time: Duration,
+}
+
+/// `fdht bench relay`.
+#[derive(Debug, Args)]
+pub(super) struct RelayArgs {
+    #[command(flatten)]
+    pub(super) listen: ListenArgs,
+    /// Where an `echo --frames` listens; may be repeated.
+    #[arg(long, required = true, num_args = 1.., value_name = "HOST:PORT")]
+    pub(super) to: Vec<String>,
+    /// Threads, each with its own connection to every echo.
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
+    pub(super) workers: u16,
+}
+
+/// `fdht bench echo`.
+#[derive(Debug, Args)]
+pub(super) struct EchoArgs {
+    #[command(flatten)]
+    pub(super) listen: ListenArgs,
+    /// Bytes of the value that answers a GET.
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(0..=16 << 20))]
+    pub(super) size: u32,
+    /// Speak the relay's frames instead of bare RESP.
+    #[arg(long)]
+    pub(super) frames: bool,
+}
+
+/// Where a measuring server listens and when it ends.
+#[derive(Debug, Args)]
+pub(super) struct ListenArgs {
+    /// Address to listen on; port 0 takes a free one. The first line of output says which.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(super) listen: String,
+    /// End when standard input does.
+    #[arg(long)]
+    pub(super) exit_on_stdin_eof: bool,
+}

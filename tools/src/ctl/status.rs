@@ -1,0 +1,185 @@
+//! `fdht status`: the cluster as one proxy sees it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::CtlError;
+use super::admin::{AdminArgs, ask, get, items, text};
+use crate::cli::Output;
+use crate::console;
+use crate::failure::STATUS_PROBLEM;
+
+/// `fdht status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Shows what the proxy knows; the exit status says whether it is ready.
+pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
+    let address = &args.admin.admin;
+    let ready = ask(address, "/readyz", Duration::from_secs(10))?.body;
+    let version = get(address, "/version")?;
+    let topology = get(address, "/v1/topology")?;
+    let nodes = get(address, "/v1/nodes")?;
+    let groups = get(address, "/v1/groups")?;
+    match args.admin.output {
+        Output::Json => {
+            let all = json!({
+                "ready": ready["ready"], "detail": ready["detail"], "version": version,
+                "topology": topology, "nodes": nodes, "groups": groups,
+            });
+            console::line(all.to_string());
+        }
+        Output::Table => {
+            console::line(summary(address, &ready, &version, &topology));
+            console::line(console::table(
+                &NODE_HEADER,
+                items(&nodes).iter().map(node_row).collect(),
+            ));
+            console::line(console::table(
+                &GROUP_HEADER,
+                group_rows(&topology, &groups),
+            ));
+        }
+    }
+    let fine = ready["ready"] == Value::Bool(true);
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(STATUS_PROBLEM)
+    })
+}
+
+fn summary(address: &str, ready: &Value, version: &Value, topology: &Value) -> String {
+    let mut lines = format!(
+        "cluster {} epoch {} hash {} · {} logic groups · {} {} at {address} · {}",
+        text(topology, "cluster"),
+        text(topology, "epoch"),
+        text(topology, "hash"),
+        text(topology, "logic_groups"),
+        text(version, "name"),
+        text(version, "version"),
+        if ready["ready"] == Value::Bool(true) {
+            "ready"
+        } else {
+            "NOT READY"
+        },
+    );
+    for detail in items(&ready["detail"]) {
+        let detail = detail
+            .as_str()
+            .map_or_else(|| detail.to_string(), str::to_owned);
+        lines.push_str(&format!("\n  {detail}"));
+    }
+    if !topology["last_error"].is_null() {
+        lines.push_str(&format!(
+            "\n  refused topology: {}",
+            text(topology, "last_error")
+        ));
+    }
+    lines
+}
+
+const NODE_HEADER: [&str; 8] = [
+    "node",
+    "address",
+    "admin",
+    "state",
+    "in flight",
+    "requests",
+    "failures",
+    "last error",
+];
+
+fn node_row(node: &Value) -> Vec<String> {
+    [
+        "id",
+        "address",
+        "admin",
+        "state",
+        "in_flight",
+        "requests",
+        "failures",
+        "last_error",
+    ]
+    .map(|name| text(node, name))
+    .to_vec()
+}
+
+const GROUP_HEADER: [&str; 5] = [
+    "physical group",
+    "logic groups",
+    "servers",
+    "lanes up",
+    "lanes not up",
+];
+
+/// One row per physical group: with dozens of logic groups only what differs is worth a line.
+fn group_rows(topology: &Value, groups: &Value) -> Vec<Vec<String>> {
+    let Some(physical) = topology["physical_groups"].as_object() else {
+        return Vec::new();
+    };
+    physical
+        .iter()
+        .map(|(name, group)| {
+            let lanes: Vec<(&Value, &Value)> = items(groups)
+                .iter()
+                .filter(|g| g["physical_group"] == **name)
+                .flat_map(|g| items(&g["lanes"]).iter().map(move |lane| (g, lane)))
+                .collect();
+            let not_up: Vec<String> = lanes
+                .iter()
+                .filter(|(_, lane)| lane["state"] != "up")
+                .map(|(g, lane)| {
+                    format!(
+                        "{}/{} {}",
+                        text(g, "group"),
+                        text(lane, "server"),
+                        text(lane, "state")
+                    )
+                })
+                .collect();
+            let servers: Vec<&str> = items(&group["servers"])
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            vec![
+                name.clone(),
+                text(group, "logic_groups"),
+                servers.join(", "),
+                format!("{} of {}", lanes.len() - not_up.len(), lanes.len()),
+                if not_up.is_empty() {
+                    "-".to_owned()
+                } else {
+                    not_up.join(", ")
+                },
+            ]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_that_are_not_up_are_named() {
+        let topology =
+            json!({"physical_groups": {"a": {"servers": ["a1", "a2"], "logic_groups": "0-1"}}});
+        let groups = json!([
+            {"group": 0, "physical_group": "a", "lanes": [
+                {"server": "a1", "state": "up"}, {"server": "a2", "state": "down"}]},
+            {"group": 1, "physical_group": "b", "lanes": [{"server": "b1", "state": "up"}]},
+        ]);
+        let rows = group_rows(&topology, &groups);
+        assert_eq!(
+            rows,
+            vec![vec!["a", "0-1", "a1, a2", "1 of 2", "0/a2 down"]]
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! The library behind `fdht`: a whole cluster on one machine (`dev`), the two server roles, operator
+//! commands that only talk to the servers from outside (admin HTTP, RESP), and measuring tools.
+//!
+//! Only `roles` links the servers' own code. Everything else here would work against a server
+//! written by somebody else, and that is what keeps it honest.
+
+mod bench;
+mod cli;
+mod clock;
+mod console;
+mod ctl;
+mod dev;
+mod failure;
+mod record;
+mod resp;
+mod roles;
+
+pub use cli::main;
