@@ -135,14 +135,14 @@ pub fn percent(part: impl AsRef<[u8]>) -> String {
     part.as_ref().iter().map(encode).collect()
 }
 
-/// Sends bytes as they are, and gives everything until the server closes; a reset counts as closed.
+/// Sends bytes as they are, and gives everything until the server closes by itself; a reset counts as
+/// closed.
 #[track_caller]
 pub fn raw(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     stream.set_read_timeout(Some(ANSWER_TIME_MAX)).expect("a new socket");
     // The server may close before it has read all.
     drop(stream.write_all(bytes));
-    drop(stream.shutdown(std::net::Shutdown::Write));
     let mut all = Vec::new();
     if let Err(e) = stream.read_to_end(&mut all) {
         assert_ne!(e.kind(), std::io::ErrorKind::WouldBlock, "{address} does not close");

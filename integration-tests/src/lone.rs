@@ -66,13 +66,17 @@ impl NodeArgs {
 
     /// The command line behind `fdht`.
     pub fn words(&self) -> Vec<String> {
-        let dir = self.dir.to_str().expect("plain names");
-        let words = [
-            ["node", "--id", &self.id, "--cluster", &self.cluster].as_slice(),
-            &["--dir", dir, "--listen", &self.listen, "--admin", &self.admin],
-            &["--memory", "128MiB", "--disk-reserve", "16MiB"],
+        let flags = [
+            ("--id", self.id.as_str()),
+            ("--cluster", &self.cluster),
+            ("--dir", self.dir.to_str().expect("plain names")),
+            ("--listen", &self.listen),
+            ("--admin", &self.admin),
+            ("--memory", "128MiB"),
+            ("--disk-reserve", "16MiB"),
         ];
-        let mut words: Vec<String> = words.concat().into_iter().map(str::to_owned).collect();
+        let flags = flags.iter().flat_map(|(flag, value)| [*flag, *value]);
+        let mut words: Vec<String> = ["node"].into_iter().chain(flags).map(str::to_owned).collect();
         if self.create {
             words.push("--create".to_owned());
         }

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use common::address::Object;
-use common::hash::KeyHash;
 use common::ids::{Lane, LogicGroup, ServerIndex};
-use rt::admin::{AdminError, AdminServer, Readiness, common_routes, serve};
+use rt::admin::{AdminError, AdminServer, Readiness, WhereQuery, common_routes, serve};
 use rt::net::ListenError;
 use rt::stop::Stop;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -209,38 +207,13 @@ async fn nodes(State(admin): State<Admin>) -> Result<Json<Value>, AdminError> {
     Ok(Json(topology.servers().iter().filter_map(node).collect()))
 }
 
-#[derive(Deserialize)]
-struct Where {
-    ns: String,
-    obj: String,
-    field: Option<String>,
-}
-
 async fn where_is(
     State(admin): State<Admin>,
-    query: Result<Query<Where>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<WhereQuery>, QueryRejection>,
 ) -> Result<Json<Value>, AdminError> {
-    let Query(asked) = query.map_err(|e| {
-        AdminError::bad_request(format!("write /v1/where?ns=NS&obj=OBJ[&field=FIELD]: {e}"))
-    })?;
+    let query = WhereQuery::check(query)?;
     let topology = admin.shared.topology.load_full();
-    let object = Object { namespace: asked.ns.as_bytes(), name: asked.obj.as_bytes() };
-    object.check().map_err(|e| AdminError::bad_request(e.to_string()))?;
-    let hash = KeyHash::of(object);
-    let group = hash.logic_group(topology.logic_groups());
-    let physical = topology.physical_group_of(group);
-    let servers = u8::try_from(physical.servers.len()).unwrap_or(1);
-    let lane = Lane { group, server: hash.server_index(servers) };
-    let server = topology.leader(lane);
-    Ok(Json(json!({
-        "namespace": asked.ns,
-        "object": asked.obj,
-        "field": asked.field,
-        "hash": hash.0,
-        "logic_group": group.0,
-        "physical_group": physical.name,
-        "server": server.map(|s| &s.name),
-        "address": server.map(|s| &s.address),
-        "lane": lane.server.0,
-    })))
+    config::where_json(&topology, &query.ns, &query.obj, query.field.as_deref())
+        .map(Json)
+        .map_err(|error| AdminError::bad_request(error.to_string()))
 }

@@ -17,18 +17,22 @@ pub(crate) struct ClientEntry {
     local: Option<SocketAddr>,
     since_ms: u64,
     used_ms: AtomicU64,
+    last_command: Mutex<&'static str>,
     identity: Mutex<Identity>,
 }
 
 impl ClientEntry {
-    /// A command was started. One writer, so a plain store does.
-    pub(crate) fn used(&self, now_ms: u64) {
+    /// A command was started. Its name goes untold where somebody reads the list at this moment.
+    pub(crate) fn used(&self, now_ms: u64, command: &'static str) {
         self.used_ms.store(now_ms, Ordering::Relaxed);
+        if let Ok(mut last) = self.last_command.try_lock() {
+            *last = command;
+        }
     }
 
     /// What the client told about itself has changed.
     pub(crate) fn identify(&self, identity: &Identity) {
-        identity.clone_into(&mut self.identity.lock().unwrap_or_else(PoisonError::into_inner));
+        identity.clone_into(&mut lock(&self.identity));
     }
 
     fn line(&self, now_ms: u64) -> ClientLine {
@@ -39,10 +43,14 @@ impl ClientEntry {
             local_address: self.local.map(|address| address.to_string()).unwrap_or_default(),
             age_s: since(self.since_ms),
             idle_s: since(self.used_ms.load(Ordering::Relaxed)),
-            last_command: String::new(),
-            identity: self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_command: lock(&self.last_command).to_ascii_lowercase(),
+            identity: lock(&self.identity).clone(),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All of them. Written by the workers when connections come and go, read for lists.
@@ -63,6 +71,7 @@ impl Clients {
             local,
             since_ms: now_ms,
             used_ms: AtomicU64::new(now_ms),
+            last_command: Mutex::default(),
             identity: Mutex::default(),
         });
         self.entries.insert(id, Arc::clone(&entry));

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use rt::admin::{AdminError, AdminServer, Readiness, common_routes, serve};
+use rt::admin::{AdminError, AdminServer, Readiness, WhereQuery, common_routes, serve};
 use rt::net::ListenError;
 use rt::stop::Stop;
 use serde_json::{Value, json};
@@ -131,6 +132,15 @@ async fn nodes(State(admin): State<Admin>) -> Json<Value> {
     }]))
 }
 
-async fn where_is() -> AdminError {
-    AdminError::bad_request("nodes do not route; ask a proxy")
+async fn where_is(
+    State(admin): State<Admin>,
+    query: Result<Query<WhereQuery>, QueryRejection>,
+) -> Result<Json<Value>, AdminError> {
+    let query = WhereQuery::check(query)?;
+    let Some(topology) = admin.shared.topology.load_full() else {
+        return Err(AdminError::unavailable("no topology yet: waiting for a proxy to announce one"));
+    };
+    config::where_json(&topology, &query.ns, &query.obj, query.field.as_deref())
+        .map(Json)
+        .map_err(|error| AdminError::bad_request(error.to_string()))
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use common::ids::LogicGroup;
 use rt::logging::BadLevel;
 use rt::net::ListenError;
 use rt::secret::SecretError;
 use thiserror::Error;
 
-use crate::binlog::LogError;
+use crate::binlog::{LogError, LogPosition};
 use crate::engine::EngineError;
 
 /// One line that says what is wrong, where, and what to do.
@@ -64,13 +65,16 @@ pub enum StartError {
     Damaged(PathBuf, String),
     /// A group's file is gone.
     #[error("{0}: the file of {1} is missing; restore it from a backup or another server")]
-    GroupMissing(PathBuf, common::ids::LogicGroup),
+    GroupMissing(PathBuf, LogicGroup),
     /// A group's file cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The binlog cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The log ends before what a group's file covers: it is not the log that belongs here (I6).
+    #[error("{0}: the log ends at {1}, but the file of {2} was written up to {3}; restore the whole data directory from a backup or another server")]
+    LogBehind(PathBuf, LogPosition, LogicGroup, LogPosition),
     /// The system refuses a thread or an event queue.
     #[error("{0}: {1}")]
     System(&'static str, std::io::Error),

@@ -90,6 +90,13 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     if let Some(cut) = report.cut {
         tracing::warn!(at = %cut.at, records = cut.records, "a torn end of the log was cut off");
     }
+    for group in groups.values() {
+        let (segment, offset) = group.store.checkpoint().log_mark;
+        let covered = LogPosition::new(segment, offset);
+        if covered > report.end {
+            return Err(StartError::LogBehind(log_path, report.end, group.id, covered));
+        }
+    }
     let (flusher, work) = Flusher::new();
     let (senders, inboxes) = (0..workers).map(|_| thread::inbox(INBOX)).unzip();
     let shared = Arc::new(Shared::new(Parts {
@@ -143,9 +150,17 @@ fn replay(
         format!("the record is of {id}, which the node's topology does not give it")
     })?;
     *hlc = head.hlc.max(*hlc);
-    let applied = group.store.checkpoint().positions.get(&head.stream).copied();
-    if head.lsn <= applied.unwrap_or_default() {
+    let applied = group.store.applied().get(&head.stream).copied().unwrap_or_default();
+    if head.lsn <= applied {
         return Ok(());
+    }
+    // Records of a stream have no gaps, so a gap is a part of the log that was lost (I13).
+    if head.lsn != applied.next() {
+        return Err(format!(
+            "{} of {} follows {applied}: records between them are missing; restore the data \
+             directory from a backup or another server",
+            head.lsn, head.stream
+        ));
     }
     let record = LogRecord::decode(body).map_err(|error| error.to_string())?;
     let mark = (at.segment, at.offset);

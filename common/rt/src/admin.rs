@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::net::{self, ListenError};
@@ -62,6 +64,32 @@ impl AdminError {
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         (self.status, Json(json!({ "error": self.text }))).into_response()
+    }
+}
+
+/// The query of `/v1/where`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WhereQuery {
+    /// The namespace.
+    pub ns: String,
+    /// The object.
+    pub obj: String,
+    /// The field; none is the unnamed one. It takes no part in the placement.
+    pub field: Option<String>,
+}
+
+impl WhereQuery {
+    /// The query, or what a caller has to write.
+    ///
+    /// # Errors
+    /// A part is missing or not UTF-8.
+    pub fn check(query: Result<Query<Self>, QueryRejection>) -> Result<Self, AdminError> {
+        match query {
+            Ok(Query(query)) => Ok(query),
+            Err(error) => Err(AdminError::bad_request(format!(
+                "write /v1/where?ns=NS&obj=OBJ[&field=FIELD]: {error}"
+            ))),
+        }
     }
 }
 

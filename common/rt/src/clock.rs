@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use common::version::SteadyWall;
 
 /// Monotonic now.
@@ -21,38 +23,26 @@ pub fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Wall time for data: does not follow a step of the system clock (guarantees 2.4).
-#[derive(Debug)]
-pub struct DataClock {
-    start: Instant,
-    steady: SteadyWall,
+/// Milliseconds on a clock that also counts while the machine sleeps or the process is stopped.
+fn boot_ms() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    let ms = time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000);
+    u64::try_from(ms).unwrap_or(0)
 }
 
-impl DataClock {
-    /// Starts in agreement with the system clock.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            start: now(),
-            steady: SteadyWall::default(),
-        }
-    }
+/// Wall time for data: does not follow a step of the system clock (guarantees 2.4).
+#[derive(Debug, Default)]
+pub struct DataClock(SteadyWall);
 
+impl DataClock {
     /// Now, in milliseconds since 1970.
     pub fn wall_ms(&mut self) -> u64 {
-        let mono = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.steady.read(mono, wall_ms())
+        self.0.read(boot_ms(), wall_ms())
     }
 
     /// Whether the system clock stepped and is not being followed.
     #[must_use]
     pub fn stepped(&self) -> bool {
-        self.steady.stepped()
-    }
-}
-
-impl Default for DataClock {
-    fn default() -> Self {
-        Self::new()
+        self.0.stepped()
     }
 }

@@ -192,13 +192,6 @@ fn judge(hello: &Hello<'_>, nonce: &[u8; 16], required: &Requirements<'_>) -> Re
             hello.name, hello.protocol
         ));
     }
-    if hello.cluster != required.cluster {
-        return Err(format!(
-            "this node belongs to cluster `{}`, `{}` to cluster `{}`; check the address in the \
-             topology file",
-            required.cluster, hello.name, hello.cluster
-        ));
-    }
     if required
         .secret
         .is_some_and(|secret| !secret.verify(nonce, &hello.proof))
@@ -206,6 +199,13 @@ fn judge(hello: &Hello<'_>, nonce: &[u8; 16], required: &Requirements<'_>) -> Re
         return Err(format!(
             "`{}` has another cluster secret; check --secret-file",
             hello.name
+        ));
+    }
+    if hello.cluster != required.cluster {
+        return Err(format!(
+            "this node belongs to cluster `{}`, `{}` to cluster `{}`; check the address in the \
+             topology file",
+            required.cluster, hello.name, hello.cluster
         ));
     }
     Ok(Peer {

@@ -280,13 +280,22 @@ fn take_range<'a>(reader: &mut Reader<'a>) -> Result<Range<'a>, DecodeError> {
     })
 }
 
-/// Where the remaining time stands in a request frame, counted from the frame's first byte.
-const REMAINING_AT: usize = FRAME_HEADER_BYTES + 4 + 8 + 2 + 1 + 1 + 1 + 8 + 16 + 4;
+/// Where the age stands in a request frame, counted from the frame's first byte. The remaining time
+/// follows it.
+const AGE_AT: usize = FRAME_HEADER_BYTES + 4 + 8 + 2 + 1 + 1 + 1 + 8 + 16;
 
-/// Writes the remaining time into an encoded request frame that had to wait before it was sent.
-pub fn refresh_remaining(frame: &mut [u8], remaining_ms: u64) {
-    let remaining = u32::try_from(remaining_ms).unwrap_or(u32::MAX);
-    if let Some(place) = frame.get_mut(REMAINING_AT..REMAINING_AT + 4) {
-        place.copy_from_slice(&remaining.to_le_bytes());
-    }
+/// Brings the times of an encoded request frame up to date that had to wait before it is sent: with
+/// so many milliseconds remaining now, it became as much older as they became fewer.
+pub fn refresh_times(frame: &mut [u8], remaining_ms: u64) {
+    let Some((age, remaining)) = frame
+        .get_mut(AGE_AT..AGE_AT + 8)
+        .and_then(|times| times.split_first_chunk_mut::<4>())
+        .and_then(|(age, rest)| Some((age, rest.first_chunk_mut::<4>()?)))
+    else {
+        return;
+    };
+    let now = u32::try_from(remaining_ms).unwrap_or(u32::MAX);
+    let waited = u32::from_le_bytes(*remaining).saturating_sub(now);
+    *age = u32::from_le_bytes(*age).saturating_add(waited).to_le_bytes();
+    *remaining = now.to_le_bytes();
 }

@@ -134,21 +134,22 @@ fn frames_of_every_type_have_the_documented_bytes() {
 }
 
 #[test]
-fn the_remaining_time_of_a_waiting_request_frame_is_refreshed_in_place() {
+fn the_times_of_a_waiting_request_frame_are_refreshed_in_place() {
     let op = Op::Count {
         namespace: b"files",
     };
-    let with = |remaining_ms| {
+    let with = |age_ms, remaining_ms| {
         let head = RequestHead {
+            age_ms,
             remaining_ms,
             ..request_head()
         };
         let body = Body::Request(head, op.clone());
         message::encode(&Message { id: 1, body })
     };
-    let mut frame = with(4_997);
-    request::refresh_remaining(&mut frame, 1_000);
-    assert_eq!(frame, with(1_000));
-    request::refresh_remaining(&mut frame, u64::MAX);
-    assert_eq!(frame, with(u32::MAX));
+    let mut frame = with(3, 4_997);
+    request::refresh_times(&mut frame, 1_000);
+    assert_eq!(frame, with(4_000, 1_000));
+    request::refresh_times(&mut frame, u64::MAX);
+    assert_eq!(frame, with(4_000, u32::MAX));
 }

@@ -90,8 +90,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The connection is made: what waited and was not given up goes out. `refresh` writes the
-    /// remaining milliseconds into a frame.
+    /// The connection is made: what waited and was not given up goes out. `refresh` brings
+    /// a frame's times up to date, given the milliseconds that remain.
     pub(crate) fn on_up(&mut self, now_ms: u64, refresh: impl Fn(&mut [u8], u64)) {
         self.state = LinkState::Up;
         self.out.clear();

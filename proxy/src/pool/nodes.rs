@@ -214,6 +214,12 @@ impl Pool {
         }
     }
 
+    /// Requests that are not answered yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        let of_node = |node: &Node| node.connections.values().map(Connection::in_flight).sum::<usize>();
+        self.nodes.iter().map(of_node).sum()
+    }
+
     /// All nodes for the admin endpoints.
     pub(crate) fn status(&self) -> Vec<NodeStatus> {
         let status = |node: &Node| NodeStatus {

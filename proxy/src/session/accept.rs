@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,7 +58,7 @@ async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
         Ok(Some(Sniff::Http)) => return http::serve(worker, stream, peer, input).await,
         Ok(Some(Sniff::Http2)) => {
             b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\n\
-              content-length: 34\r\n\r\nHTTP/2 is not served; use HTTP/1.1\n"
+              content-length: 35\r\n\r\nHTTP/2 is not served; use HTTP/1.1\n"
         }
         Ok(Some(Sniff::TooLong)) => b"-ERR Protocol error: too big inline request\r\n",
         Ok(Some(Sniff::Tls | Sniff::Undecided) | None) | Err(_) => b"",
@@ -86,7 +87,7 @@ async fn run(
         Front::fastdht(entry, worker.shared.options.fastdht_package_max)
     };
     let (mut reader, writer) = stream.into_split();
-    let session = Rc::new(Session::new(front, writer, input));
+    let session = Rc::new(Session::new(front, writer, input, Arc::clone(&worker.counters)));
     let owner = worker.add_owner(Owner::Session(Rc::clone(&session)));
     session.set_owner(owner);
     loop {

@@ -8,6 +8,7 @@ use crate::environment::Around;
 use crate::front::call::{Answer, Progress, Started, Submit};
 use crate::front::fastdht::{FastDhtCall, FastDhtSession};
 use crate::front::resp::call::RespCall;
+use crate::front::resp::command::Command;
 use crate::front::resp::decode::{Decoder, RespError};
 use crate::front::resp::session::RespSession;
 use crate::pool::LARGE_BYTES;
@@ -117,9 +118,11 @@ impl Front {
         match self {
             Self::Resp { session, decoder, entry, .. } => {
                 let args = decoder.args(bytes);
-                entry.used(rt::clock::wall_ms());
                 let around = Around::new(&worker.shared, entry);
-                begun(session.start(&args, &around, submit, out), Call::Resp)
+                let started = session.start(&args, &around, submit, out);
+                let name = session.last_command().map_or("", Command::name);
+                entry.used(submit.now_ms(), name);
+                begun(started, Call::Resp)
             }
             Self::FastDht { session, entry } => {
                 let Ok(Some(frame)) = session.decode(bytes) else {

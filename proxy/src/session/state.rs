@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::counters::Counters;
 use crate::front::call::{Answer, Progress};
 use crate::pool::Ticket;
 use crate::session::front::{Begun, Front, Next};
@@ -39,6 +41,7 @@ pub(crate) struct Session {
     writer: OwnedWriteHalf,
     owner: Cell<(usize, u64)>,
     touched: Cell<bool>,
+    counters: Arc<Counters>,
 }
 
 struct State {
@@ -67,7 +70,12 @@ pub(crate) enum Event {
 }
 
 impl Session {
-    pub(crate) fn new(front: Front, writer: OwnedWriteHalf, input: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        front: Front,
+        writer: OwnedWriteHalf,
+        input: Vec<u8>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let state = State {
             front,
             slots: Slots::default(),
@@ -87,6 +95,7 @@ impl Session {
             writer,
             owner: Cell::default(),
             touched: Cell::new(false),
+            counters,
         }
     }
 
@@ -129,6 +138,7 @@ impl Session {
             Poll::Ready(Err(_)) => Poll::Ready(Event::Closed),
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Event::Closed),
             Poll::Ready(Ok(())) => {
+                worker.counters.bytes_in.add(buffer.filled().len() as u64);
                 self.take_in(worker, buffer.filled());
                 Poll::Ready(Event::Again)
             }
@@ -186,7 +196,7 @@ impl Session {
     pub(crate) fn flush(self: &Rc<Self>) {
         let drain = {
             let state = &mut *self.state.borrow_mut();
-            let drain = !state.draining && !state.write(&self.writer);
+            let drain = !state.draining && !state.write(self);
             state.draining |= drain;
             state.wake_if_useful();
             drain
@@ -205,7 +215,7 @@ impl Session {
             if writable.is_err() {
                 state.ending = Ending::Now;
             }
-            if state.ending == Ending::Now || state.write(&self.writer) {
+            if state.ending == Ending::Now || state.write(&self) {
                 state.draining = false;
                 state.wake_if_useful();
                 return;
@@ -228,7 +238,7 @@ impl State {
         let mut used = 0;
         self.paused = false;
         while self.ending == Ending::No {
-            if !self.may_start() {
+            if worker.is_stopping() || !self.may_start() {
                 self.paused = true;
                 break;
             }
@@ -292,10 +302,13 @@ impl State {
     }
 
     /// Writes until all is out (`true`) or the socket is full (`false`).
-    fn write(&mut self, writer: &OwnedWriteHalf) -> bool {
+    fn write(&mut self, session: &Session) -> bool {
         while let Some(unsent) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match writer.try_write(unsent) {
-                Ok(written) => self.written += written,
+            match session.writer.try_write(unsent) {
+                Ok(written) => {
+                    self.written += written;
+                    session.counters.bytes_out.add(written as u64);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     self.ending = Ending::Now;

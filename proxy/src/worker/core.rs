@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::failure::Failure;
+use common::reply::{Lookup, Reply};
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -47,6 +48,7 @@ pub(crate) struct Worker {
     refused: RefCell<Vec<(Ticket, Failure)>>,
     serial: Cell<u64>,
     requests: Cell<u64>,
+    stopping: Cell<bool>,
     request_prefix: u64,
     started: Instant,
 }
@@ -68,6 +70,7 @@ impl Worker {
             refused: RefCell::default(),
             serial: Cell::new(0),
             requests: Cell::new(0),
+            stopping: Cell::new(false),
             request_prefix: rt::random::u64(),
             started: rt::clock::now(),
         }
@@ -76,6 +79,16 @@ impl Worker {
     /// Milliseconds since the worker started.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// No command is started any more; those under way end.
+    pub(crate) fn begin_stopping(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Whether the process is stopping.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     /// The routing in force.
@@ -128,6 +141,7 @@ impl Worker {
     }
 
     fn deliver_to(&self, ticket: Ticket, answer: Answer<'_>) {
+        self.count(&answer);
         let owner = match self.owners.borrow().get(ticket.owner) {
             Some((serial, owner)) if *serial == ticket.serial => owner.clone(),
             _ => return,
@@ -138,6 +152,15 @@ impl Worker {
                 self.touch(session);
             }
             Owner::Http(exchange) => exchange.on_answer(self, ticket, answer),
+        }
+    }
+
+    fn count(&self, answer: &Answer<'_>) {
+        match answer {
+            Ok(Reply::Lookup(Lookup::Found(_))) => self.counters.hits.add(1),
+            Ok(Reply::Lookup(Lookup::Missing)) => self.counters.misses.add(1),
+            Ok(_) => {}
+            Err(_) => self.counters.failures.add(1),
         }
     }
 

@@ -18,6 +18,9 @@ use crate::worker::node_task::reconcile;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long a stop waits for answers of nodes, in milliseconds.
+const DRAIN_MS_MAX: u64 = 5_000;
+
 /// What a worker can be sent.
 pub(crate) enum Message {
     /// A client was accepted.
@@ -45,13 +48,23 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             biased;
-            () = stop.stopped() => return,
+            () = stop.stopped() => return drain(&worker).await,
             message = inbox.recv() => match message {
                 Some(message) => on_message(&worker, message),
                 None => return,
             },
             _ = tick.tick() => on_tick(&worker),
         }
+    }
+}
+
+/// Lets the commands under way end, and their answers reach the clients.
+async fn drain(worker: &Rc<Worker>) {
+    worker.begin_stopping();
+    let deadline = worker.now_ms() + DRAIN_MS_MAX;
+    while worker.pool.borrow().in_flight() > 0 && worker.now_ms() < deadline {
+        tokio::time::sleep(TICK).await;
+        on_tick(worker);
     }
 }
 

@@ -100,7 +100,7 @@ async fn run(
         let mut pool = worker.pool.borrow_mut();
         pool.on_workers(key, learned.workers);
         if let Some(connection) = pool.connection(key) {
-            connection.on_up(worker.now_ms(), request::refresh_remaining);
+            connection.on_up(worker.now_ms(), request::refresh_times);
         }
     }
     tracing::info!(node = at.name, address = at.address, "connected to node");

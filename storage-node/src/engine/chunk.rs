@@ -37,7 +37,7 @@ pub(super) struct Cursor<'m> {
 impl<'m> Cursor<'m> {
     /// A cursor before the first record; `order` is the table's objects in key order.
     pub(super) fn new(table: &'m Memtable, order: &'m [u32]) -> Self {
-        Self { table, order, from: None }
+        Self { table, order, from: Vec::new(), in_drops: false }
     }
 
     /// Whether everything was written.

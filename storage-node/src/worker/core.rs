@@ -1,7 +1,7 @@
 //! Execution of operations, and the one place that states the order of a write:
 //! append -> durable (as asked) -> official -> applied -> answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -38,6 +38,10 @@ pub(crate) struct Core {
     keys: KeyBuffer,
     parked: Vec<Parked>,
     touched: Vec<Rc<Peer>>,
+    /// Groups with records that are not official.
+    pending: BTreeSet<LogicGroup>,
+    /// Memory of all memtables as of the last look.
+    pub(crate) memtable_bytes: usize,
 }
 
 /// An operation that met a pending record: it is executed again when something became official.
@@ -52,13 +56,15 @@ impl Core {
         Self {
             shared,
             groups: groups.into_iter().map(|group| (group.id, Group::new(group))).collect(),
-            clock: DataClock::new(),
+            clock: DataClock::default(),
             hlc,
             turn: Turn::default(),
             draft: Draft::default(),
             keys: KeyBuffer::default(),
             parked: Vec::new(),
             touched: Vec::new(),
+            pending: BTreeSet::new(),
+            memtable_bytes: 0,
         }
     }
 
@@ -308,6 +314,7 @@ impl Core {
                 // Its own wish is fulfilled; it only follows the records before it.
                 record.peer.answer(record.id, |out| out.extend_from_slice(turn.answer(record)));
             }
+            self.pending.insert(group.id);
             group.lane.pending.push_back(Pending {
                 lsn: record.lsn,
                 at,
@@ -346,7 +353,8 @@ impl Core {
     /// The log is durable up to `upto`: what waited for it is official.
     pub(crate) fn on_durable(&mut self, upto: LogPosition) {
         let mut official = false;
-        for group in self.groups.values_mut() {
+        for id in std::mem::take(&mut self.pending) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
             while let Some(pending) =
                 group.lane.pending.pop_front_if(|p| p.durable.is_none_or(|end| end <= upto))
             {
@@ -358,6 +366,9 @@ impl Core {
                     touch(&mut self.touched, &answer.peer);
                 }
             }
+            if !group.lane.pending.is_empty() {
+                self.pending.insert(id);
+            }
         }
         if official {
             self.retry_parked();
@@ -366,7 +377,8 @@ impl Core {
 
     /// The log is poisoned: what is not durable by now never will be known to be.
     pub(crate) fn on_poisoned(&mut self, cause: &str) {
-        for group in self.groups.values_mut() {
+        for id in std::mem::take(&mut self.pending) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
             let before = group.lane.pending.front().map(|pending| pending.lsn.0 - 1);
             for pending in group.lane.pending.drain(..) {
                 if let Some(answer) = pending.answer {

@@ -22,6 +22,9 @@ impl Core {
     /// Once a tick.
     pub(crate) fn maintain(&mut self, worker: usize) {
         self.reclaim();
+        self.measure_memtables();
+        let stepped = f64::from(u8::from(self.clock.stepped()));
+        metrics::gauge!("fdht_node_clock_step").set(stepped);
         self.plan_flush();
         self.start_flushes();
         self.publish_needed(worker);
@@ -48,7 +51,7 @@ impl Core {
                 group.stopped.is_none() && group.store.memory_bytes() > 0
             })
         };
-        let chosen = if self.memtable_bytes() > limits.memtable_bytes {
+        let chosen = if self.memtable_bytes > limits.memtable_bytes {
             candidates().max_by_key(|group| group.store.memory_bytes())
         } else if self.shared.log.stats().bytes > limits.log_bytes {
             candidates().min_by_key(|group| group.store.oldest_unflushed())
@@ -93,6 +96,7 @@ impl Core {
             }
         }
         self.publish_needed(worker);
+        self.measure_memtables();
         self.plan_flush();
         self.start_flushes();
     }
@@ -106,14 +110,15 @@ impl Core {
         }
     }
 
-    fn memtable_bytes(&self) -> usize {
+    fn measure_memtables(&mut self) {
         let bytes = |store: &Store| store.memory_bytes() + store.flushing_bytes();
-        self.groups.values().map(|group| bytes(&group.store)).sum()
+        self.memtable_bytes = self.groups.values().map(|group| bytes(&group.store)).sum();
+        metrics::gauge!("fdht_node_memtable_bytes").set(self.memtable_bytes as f64);
     }
 
     /// How long a writer waits before its next turn.
     pub(crate) fn pause(&self) -> Duration {
-        let (used, budget) = (self.memtable_bytes(), self.shared.limits.memtable_bytes);
+        let (used, budget) = (self.memtable_bytes, self.shared.limits.memtable_bytes);
         // Two budgets' worth is normal while one memtable is filled and the other flushed.
         let over = used.saturating_sub(2 * budget);
         let tenths = u32::try_from(over * 10 / budget.max(1)).unwrap_or(u32::MAX);

@@ -1,6 +1,6 @@
 //! A started command: from the nodes' answers to the client's.
 //!
-//! The frequent commands need one operation and no memory of their own: [`Simple`] says how its
+//! The frequent commands need one operation and no memory of their own: `Simple` says how its
 //! reply is written, so GET, SET, INCR and HGET allocate nothing between the input and the output
 //! buffer. What gathers several answers keeps a boxed state.
 
@@ -132,7 +132,7 @@ impl RespCall {
             Kind::Many(many) => many.on_answer(part, answer, proto, submit, out),
             Kind::Fields(fields) => fields.on_answer(answer, proto, submit, out),
             Kind::TouchEarlier(touch) => touch.on_answer(answer, submit, out),
-            Kind::Scan(scan) => scan.on_answer(part, answer, submit, out),
+            Kind::Scan(scan) => scan.on_answer(answer, submit, out),
             Kind::Count(count) => count.on_answer(answer, submit, out),
         }
     }

@@ -16,18 +16,18 @@ use super::session::Context;
 /// Longest name of a client or a library.
 const ATTRIBUTE_BYTES_MAX: usize = 1 << 10;
 
-/// CLIENT HELP
+/// `CLIENT HELP`
 pub(super) fn help(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     write_help(ctx)
 }
 
-/// CLIENT ID
+/// `CLIENT ID`
 pub(super) fn id(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     encode::integer(ctx.out, i64::try_from(ctx.session.id()).unwrap_or(i64::MAX));
     Ok(Started::Answered)
 }
 
-/// CLIENT GETNAME
+/// `CLIENT GETNAME`
 pub(super) fn getname(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     let name = &ctx.session.identity.name;
     let name = (!name.is_empty()).then_some(name.as_bytes());
@@ -35,14 +35,14 @@ pub(super) fn getname(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// CLIENT SETNAME name
+/// `CLIENT SETNAME name`
 pub(super) fn setname(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.session.identity.name = check_attribute("Client names", args.get(2))?;
     ctx.identity_changed();
     ctx.ok()
 }
 
-/// CLIENT SETINFO LIB-NAME name | LIB-VER version
+/// `CLIENT SETINFO LIB-NAME name | LIB-VER version`
 pub(super) fn setinfo(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let (attribute, value) = (args.get(2), args.get(3));
     let shown = String::from_utf8_lossy(attribute);
@@ -59,7 +59,7 @@ pub(super) fn setinfo(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.ok()
 }
 
-/// CLIENT INFO
+/// `CLIENT INFO`
 pub(super) fn info(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     let id = ctx.session.id();
     let mut client = ctx.env.clients().into_iter().find(|client| client.id == id);
@@ -70,7 +70,7 @@ pub(super) fn info(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// CLIENT LIST [TYPE type] [ID id ...]
+/// `CLIENT LIST [TYPE type] [ID id ...]`
 pub(super) fn list(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let mut clients = ctx.env.clients();
     if is_word(args.get(2), "TYPE") && args.len() == 4 {

@@ -14,7 +14,7 @@ use super::info::COMPATIBLE_VERSION;
 use super::number::parse_i64;
 use super::session::Context;
 
-/// HELLO [version [AUTH user password] [SETNAME name]]
+/// `HELLO [version [AUTH user password] [SETNAME name]]`
 pub(super) fn hello(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let mut proto = None;
     if args.len() > 1 {
@@ -74,7 +74,7 @@ fn write_greeting(ctx: &mut Context<'_>) {
     encode::array(out, 0);
 }
 
-/// AUTH [user] password. There are no users but the default one, which needs no password.
+/// `AUTH [user] password`. There are no users but the default one, which needs no password.
 pub(super) fn auth(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     match args.len() {
         2 => Err(CommandError::Fixed(
@@ -87,7 +87,7 @@ pub(super) fn auth(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     }
 }
 
-/// PING [message]
+/// `PING [message]`
 pub(super) fn ping(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     match args.len() {
         1 => encode::simple(ctx.out, "PONG"),
@@ -97,13 +97,13 @@ pub(super) fn ping(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// ECHO message
+/// `ECHO message`
 pub(super) fn echo(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     encode::bulk(ctx.out, args.get(1));
     Ok(Started::Answered)
 }
 
-/// SELECT database. What is no number is the name of a namespace; namespaces need no declaration.
+/// `SELECT database`. What is no number is the name of a namespace; namespaces need no declaration.
 pub(super) fn select(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let text = args.get(1);
     let database = match parse_i64(text) {
@@ -125,7 +125,7 @@ pub(super) fn select(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.ok()
 }
 
-/// QUIT
+/// `QUIT`
 pub(super) fn quit(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     encode::ok(ctx.out);
     Ok(Started::AnsweredAndClose)

@@ -5,7 +5,7 @@ use common::ids::{Lane, LogicGroup};
 use common::op::Op;
 use common::reply::Reply;
 
-use crate::front::call::{Answer, Progress, Submit};
+use crate::front::call::{Answer, Progress, Started, Submit};
 
 use super::args::Args;
 use super::call::Kind;
@@ -17,7 +17,7 @@ use super::session::Context;
 /// Most lanes that are asked at the same time.
 const WINDOW: u32 = 256;
 
-/// DBSIZE
+/// `DBSIZE`
 pub(super) fn dbsize(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     let groups = (0..ctx.submit.logic_groups()).map(LogicGroup);
     let lanes: Vec<Lane> = groups.flat_map(|group| ctx.submit.lanes_of(group)).collect();
@@ -32,7 +32,7 @@ pub(super) fn dbsize(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     while count.outstanding < WINDOW && count.ask_next(ctx.submit) {}
     if count.outstanding == 0 {
         encode::integer(ctx.out, 0);
-        return Ok(crate::front::call::Started::Answered);
+        return Ok(Started::Answered);
     }
     ctx.wait_alone(Kind::Count(Box::new(count)))
 }

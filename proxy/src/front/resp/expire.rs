@@ -1,5 +1,6 @@
 //! When keys expire: the EXPIRE family, TTL and its relatives, PERSIST.
 
+use common::address::Address;
 use common::op::{Action, Describe, Expiry, ExpiryRule, Op, Want, Write};
 use common::reply::{Described, ObjectKind, Reply};
 
@@ -53,47 +54,47 @@ pub(super) struct TimeForm {
     base: Base,
 }
 
-/// EXPIRE key seconds [NX | XX | GT | LT]
+/// `EXPIRE key seconds [NX | XX | GT | LT]`
 pub(super) fn expire(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     touch(ctx, args, Unit::Seconds, Base::Now)
 }
 
-/// PEXPIRE key milliseconds [NX | XX | GT | LT]
+/// `PEXPIRE key milliseconds [NX | XX | GT | LT]`
 pub(super) fn pexpire(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     touch(ctx, args, Unit::Milliseconds, Base::Now)
 }
 
-/// EXPIREAT key unix-seconds [NX | XX | GT | LT]
+/// `EXPIREAT key unix-seconds [NX | XX | GT | LT]`
 pub(super) fn expireat(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     touch(ctx, args, Unit::Seconds, Base::Epoch)
 }
 
-/// PEXPIREAT key unix-milliseconds [NX | XX | GT | LT]
+/// `PEXPIREAT key unix-milliseconds [NX | XX | GT | LT]`
 pub(super) fn pexpireat(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     touch(ctx, args, Unit::Milliseconds, Base::Epoch)
 }
 
-/// TTL key
+/// `TTL key`
 pub(super) fn ttl(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     tell(ctx, args, TimeForm { unit: Unit::Seconds, base: Base::Now })
 }
 
-/// PTTL key
+/// `PTTL key`
 pub(super) fn pttl(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     tell(ctx, args, TimeForm { unit: Unit::Milliseconds, base: Base::Now })
 }
 
-/// EXPIRETIME key
+/// `EXPIRETIME key`
 pub(super) fn expiretime(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     tell(ctx, args, TimeForm { unit: Unit::Seconds, base: Base::Epoch })
 }
 
-/// PEXPIRETIME key
+/// `PEXPIRETIME key`
 pub(super) fn pexpiretime(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     tell(ctx, args, TimeForm { unit: Unit::Milliseconds, base: Base::Epoch })
 }
 
-/// PERSIST key
+/// `PERSIST key`
 pub(super) fn persist(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     let action = Action::TouchObject { rule: ExpiryRule::IfExpiring };
@@ -157,7 +158,7 @@ fn touch(ctx: &mut Context<'_>, args: &Args<'_>, unit: Unit, base: Base) -> Outc
     }
 }
 
-fn touch_write(at: common::address::Address<'_>, rule: ExpiryRule, at_ms: u64) -> Write<'_> {
+fn touch_write(at: Address<'_>, rule: ExpiryRule, at_ms: u64) -> Write<'_> {
     let action = Action::TouchObject { rule };
     Write { at, action, expiry: Expiry::At(at_ms), want: Want::Nothing }
 }

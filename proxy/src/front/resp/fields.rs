@@ -29,17 +29,17 @@ enum What {
     Values,
 }
 
-/// HGETALL key
+/// `HGETALL key`
 pub(super) fn hgetall(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     start(ctx, args, What::Pairs)
 }
 
-/// HKEYS key
+/// `HKEYS key`
 pub(super) fn hkeys(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     start(ctx, args, What::Names)
 }
 
-/// HVALS key
+/// `HVALS key`
 pub(super) fn hvals(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     start(ctx, args, What::Values)
 }

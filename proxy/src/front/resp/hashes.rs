@@ -23,7 +23,7 @@ pub(super) fn field<'a>(
     Ok(at)
 }
 
-/// HGET key field. Allocates as little as GET.
+/// `HGET key field`. Allocates as little as GET.
 pub(super) fn hget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = field(ctx.session, args.get(1), args.get(2))?;
     submit_one(ctx.submit, &part_at(at, 0));
@@ -31,21 +31,21 @@ pub(super) fn hget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Value(value))
 }
 
-/// HEXISTS key field
+/// `HEXISTS key field`
 pub(super) fn hexists(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = field(ctx.session, args.get(1), args.get(2))?;
     submit_one(ctx.submit, &bare(at));
     ctx.wait(Kind::Simple(Simple::LookupFound))
 }
 
-/// HLEN key
+/// `HLEN key`
 pub(super) fn hlen(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let object = object(ctx.session, args.get(1))?;
     submit_one(ctx.submit, &Op::Describe(Describe { object, count: true }));
     ctx.wait(Kind::Simple(Simple::FieldCount))
 }
 
-/// HINCRBY key field increment
+/// `HINCRBY key field increment`
 pub(super) fn hincrby(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let delta = parse_i64(args.get(3)).ok_or(CommandError::NotInteger)?;
     let at = field(ctx.session, args.get(1), args.get(2))?;
@@ -55,7 +55,7 @@ pub(super) fn hincrby(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(Simple::FieldNumber))
 }
 
-/// HSET key field value [field value ...]. One field is one write, which allocates nothing.
+/// `HSET key field value [field value ...]`. One field is one write, which allocates nothing.
 pub(super) fn hset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if args.len() != 4 {
         put_fields(ctx, args, Want::Existed)?;
@@ -66,7 +66,7 @@ pub(super) fn hset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(Simple::Created))
 }
 
-/// HMSET key field value [field value ...]
+/// `HMSET key field value [field value ...]`
 pub(super) fn hmset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     put_fields(ctx, args, Want::Nothing)?;
     ctx.wait(Kind::Simple(Simple::OkOfBatch))
@@ -96,7 +96,7 @@ fn put<'a>(
     Ok(Write { want, ..Write::put(at, value, false) })
 }
 
-/// HDEL key field [field ...]
+/// `HDEL key field [field ...]`
 pub(super) fn hdel(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let names = args.from(2);
     let write = |name| field(ctx.session, args.get(1), name).map(Write::delete);

@@ -10,7 +10,7 @@ use super::glob::{self, Case};
 use super::session::Context;
 use super::table::COMMANDS;
 
-/// COMMAND
+/// `COMMAND`
 pub(super) fn all(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     encode::array(ctx.out, COMMANDS.len());
     COMMANDS
@@ -19,13 +19,13 @@ pub(super) fn all(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// COMMAND COUNT
+/// `COMMAND COUNT`
 pub(super) fn count(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     encode::integer(ctx.out, i64::try_from(COMMANDS.len()).unwrap_or(i64::MAX));
     Ok(Started::Answered)
 }
 
-/// COMMAND INFO [command ...]
+/// `COMMAND INFO [command ...]`
 pub(super) fn info(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let names = args.from(2);
     if names.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn info(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// COMMAND DOCS [command ...]
+/// `COMMAND DOCS [command ...]`
 pub(super) fn docs(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let names = args.from(2);
     let found: Vec<_> = if names.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn docs(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]
+/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`
 pub(super) fn list(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let (by, value) = (args.get(3), args.get(4));
     let keeps: Box<dyn Fn(&Command) -> bool> = if args.len() == 2 {
@@ -81,7 +81,7 @@ pub(super) fn list(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// COMMAND GETKEYS command [argument ...]
+/// `COMMAND GETKEYS command [argument ...]`
 pub(super) fn getkeys(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let args = args.from(2);
     let command = find(args.get(0)).ok_or(CommandError::Fixed("Invalid command specified"))?;
@@ -109,7 +109,7 @@ fn key_indexes(keys: Keys, arguments: usize) -> impl ExactSizeIterator<Item = us
     (first..behind).step_by(usize::try_from(keys.step).unwrap_or(1).max(1))
 }
 
-/// COMMAND HELP
+/// `COMMAND HELP`
 pub(super) fn help(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     write_help(ctx)
 }

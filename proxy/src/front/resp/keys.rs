@@ -1,6 +1,6 @@
 //! Commands on keys of any kind, one or many.
 
-use common::address::NameTooLong;
+use common::address::{NameTooLong, Object};
 use common::op::{Batch, Describe, Op, Write};
 
 use crate::front::call::Durability;
@@ -12,14 +12,14 @@ use super::error::{CommandError, check_value};
 use super::session::{Context, RespSession, object};
 use super::tally::{ADDRESSES_MAX, Tally, Total, by_lane, check_batch, part_number};
 
-/// TYPE key
+/// `TYPE key`
 pub(super) fn kind(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let object = object(ctx.session, args.get(1))?;
     submit_one(ctx.submit, &Op::Describe(Describe { object, count: false }));
     ctx.wait(Kind::Simple(Simple::KindName))
 }
 
-/// DEL key [key ...] and UNLINK, which is the same: an object of any size is deleted by one record.
+/// `DEL key [key ...]` and UNLINK, which is the same: an object of any size is deleted by one record.
 pub(super) fn del(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if args.len() == 2 {
         let object = object(ctx.session, args.get(1))?;
@@ -41,7 +41,7 @@ pub(super) fn del(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Tally(Box::new(Tally::of_batches(parts, Total::Existed))))
 }
 
-/// EXISTS key [key ...]
+/// `EXISTS key [key ...]`
 pub(super) fn exists(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if args.len() == 2 {
         let object = object(ctx.session, args.get(1))?;
@@ -56,7 +56,7 @@ pub(super) fn exists(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if asking { ctx.wait_alone(kind) } else { ctx.wait(kind) }
 }
 
-/// MSET key value [key value ...]. Atomic for the keys of one lane.
+/// `MSET key value [key value ...]`. Atomic for the keys of one lane.
 pub(super) fn mset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if args.len().is_multiple_of(2) {
         return Err(CommandError::Arity(ctx.name()));
@@ -92,8 +92,8 @@ pub(super) fn check_names<'a>(
 }
 
 /// The object with a name that was checked.
-fn known<'a>(session: &'a RespSession, name: &'a [u8]) -> common::address::Object<'a> {
-    common::address::Object { namespace: &session.namespace, name }
+fn known<'a>(session: &'a RespSession, name: &'a [u8]) -> Object<'a> {
+    Object { namespace: &session.namespace, name }
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
         }
         bench.bytes_max = 128 << 20;
         let text = String::from_utf8(bench.run_bytes(&words)).unwrap();
-        assert_eq!(text, "-ERR batch has 67109136 bytes, max 67108864\r\n");
+        assert_eq!(text, "-ERR batch has 67109648 bytes, max 66060288\r\n");
         assert!(bench.take_ops().is_empty());
     }
 

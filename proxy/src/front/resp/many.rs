@@ -23,7 +23,7 @@ use super::value::{Partial, Step, part_at};
 /// Most value bytes that one command gathers.
 pub(super) const GATHERED_BYTES_MAX: usize = 64 << 20;
 
-/// MGET key [key ...]
+/// `MGET key [key ...]`
 pub(super) fn mget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let names = args.from(1);
     check_names(ctx.session, names.iter())?;
@@ -38,7 +38,7 @@ pub(super) fn mget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     start(ctx, Many::new(whose, names.iter().collect(), parts))
 }
 
-/// HMGET key field [field ...]
+/// `HMGET key field [field ...]`
 pub(super) fn hmget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let object = object(ctx.session, args.get(1))?;
     let names = args.from(2);

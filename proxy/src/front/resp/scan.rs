@@ -36,7 +36,7 @@ struct Cursor {
     position: u64,
 }
 
-/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub(super) fn scan(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let groups = ctx.submit.logic_groups();
     let cursor = parse_cursor(args.get(1)).filter(|cursor| cursor.group < groups);
@@ -149,7 +149,6 @@ impl Scan {
 
     pub(super) fn on_answer(
         &mut self,
-        _part: u32,
         answer: Answer<'_>,
         submit: &mut dyn Submit,
         out: &mut Vec<u8>,

@@ -13,14 +13,14 @@ use super::introspect::write_help;
 use super::number::push_u64;
 use super::session::Context;
 
-/// INFO [section ...]
+/// `INFO [section ...]`
 pub(super) fn info(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let text = info::text(&ctx.env.server(), &args.from(1));
     encode::verbatim(ctx.out, ctx.proto(), &text);
     Ok(Started::Answered)
 }
 
-/// TIME
+/// `TIME`
 pub(super) fn time(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     let now_ms = ctx.submit.now_ms();
     encode::array(ctx.out, 2);
@@ -32,12 +32,12 @@ pub(super) fn time(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     Ok(Started::Answered)
 }
 
-/// CONFIG HELP
+/// `CONFIG HELP`
 pub(super) fn config_help(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
     write_help(ctx)
 }
 
-/// CONFIG GET pattern [pattern ...]. The settings that clients and tools look at, each with the
+/// `CONFIG GET pattern [pattern ...]`. The settings that clients and tools look at, each with the
 /// value that describes this system best.
 pub(super) fn config_get(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let server = ctx.env.server();

@@ -43,7 +43,7 @@ struct Options<'a> {
     expiry: Option<ExpiryOption<'a>>,
 }
 
-/// SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]. Without options one
+/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`. Without options one
 /// blind write: nothing is read, and nothing is allocated.
 pub(super) fn set(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let options = parse(&args.from(3), For::Set)?;
@@ -73,7 +73,7 @@ pub(super) fn set(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(if options.get { Simple::OldOfBatch } else { Simple::OkOrNull }))
 }
 
-/// SETNX key value
+/// `SETNX key value`
 pub(super) fn setnx(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     check_value(args.get(2))?;
@@ -83,12 +83,12 @@ pub(super) fn setnx(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(Simple::Flag))
 }
 
-/// SETEX key seconds value
+/// `SETEX key seconds value`
 pub(super) fn setex(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     set_after(ctx, args, Unit::Seconds)
 }
 
-/// PSETEX key milliseconds value
+/// `PSETEX key milliseconds value`
 pub(super) fn psetex(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     set_after(ctx, args, Unit::Milliseconds)
 }
@@ -102,7 +102,7 @@ fn set_after(ctx: &mut Context<'_>, args: &Args<'_>, unit: Unit) -> Outcome {
     ctx.wait(Kind::Simple(Simple::Ok))
 }
 
-/// GETSET key value
+/// `GETSET key value`
 pub(super) fn getset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     check_value(args.get(2))?;
@@ -111,7 +111,7 @@ pub(super) fn getset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(Simple::Old))
 }
 
-/// GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub(super) fn getex(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let Some(option) = parse(&args.from(2), For::GetEx)?.expiry else {
         return strings::get(ctx, args);

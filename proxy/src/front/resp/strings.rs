@@ -10,7 +10,7 @@ use super::number::parse_i64;
 use super::session::{Context, object};
 use super::value::{Value, bare, part_at};
 
-/// GET key. Allocates nothing but for keys of unusual length and values that come in parts.
+/// `GET key`. Allocates nothing but for keys of unusual length and values that come in parts.
 pub(super) fn get(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     submit_one(ctx.submit, &part_at(at, 0));
@@ -18,14 +18,14 @@ pub(super) fn get(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Value(value))
 }
 
-/// STRLEN key
+/// `STRLEN key`
 pub(super) fn strlen(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     submit_one(ctx.submit, &bare(at));
     ctx.wait(Kind::Simple(Simple::LookupLength))
 }
 
-/// APPEND key value
+/// `APPEND key value`
 pub(super) fn append(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     let bytes = args.get(2);
@@ -36,7 +36,7 @@ pub(super) fn append(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(Simple::Length))
 }
 
-/// GETDEL key
+/// `GETDEL key`
 pub(super) fn getdel(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let at = object(ctx.session, args.get(1))?.unnamed();
     let write = Write { at, action: Action::Delete, expiry: Expiry::Never, want: Want::Value };
@@ -45,23 +45,23 @@ pub(super) fn getdel(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     ctx.wait(Kind::Simple(Simple::OldOfBatch))
 }
 
-/// INCR key
+/// `INCR key`
 pub(super) fn incr(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     add(ctx, args, 1)
 }
 
-/// DECR key
+/// `DECR key`
 pub(super) fn decr(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     add(ctx, args, -1)
 }
 
-/// INCRBY key increment
+/// `INCRBY key increment`
 pub(super) fn incrby(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let delta = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
     add(ctx, args, delta)
 }
 
-/// DECRBY key decrement
+/// `DECRBY key decrement`
 pub(super) fn decrby(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let decrement = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
     let delta = decrement.checked_neg();

@@ -17,8 +17,10 @@ use super::kept::KeptNames;
 pub(super) const ADDRESSES_MAX: usize = 2 << 10;
 const _: () = assert!(ADDRESSES_MAX <= BATCH_ITEMS_MAX);
 const _: () = assert!(ADDRESSES_MAX * (PHYSICAL_KEY_BYTES_MAX + 64) < FRAME_BYTES_MAX);
-/// What a write costs on the way to a node besides its names and its value, rounded up.
-const WRITE_BYTES: usize = 64;
+/// Most bytes of one batch: a node answers it, and logs what it changed, in one frame each.
+const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - (1 << 20);
+/// What a write costs there besides its names and its value, rounded up.
+const WRITE_BYTES: usize = 192;
 /// Most single-key questions of one command that are on the way together.
 const WINDOW: usize = 4 << 10;
 
@@ -39,8 +41,8 @@ pub(super) fn check_batch(writes: &[Write<'_>]) -> Result<(), CommandError> {
         return Err(CommandError::Text(text));
     }
     let bytes = writes.iter().map(write_bytes).sum();
-    if bytes > FRAME_BYTES_MAX {
-        return Err(NameTooLong { part: "batch", bytes, max: FRAME_BYTES_MAX }.into());
+    if bytes > BATCH_BYTES_MAX {
+        return Err(NameTooLong { part: "batch", bytes, max: BATCH_BYTES_MAX }.into());
     }
     Ok(())
 }
