@@ -49,6 +49,8 @@ pub struct NodeArgs {
     pub listen: String,
     /// `--admin`
     pub admin: String,
+    /// `--memory`
+    pub memory: String,
 }
 
 impl NodeArgs {
@@ -61,6 +63,7 @@ impl NodeArgs {
             create: true,
             listen: free_address(),
             admin: free_address(),
+            memory: "128MiB".to_owned(),
         }
     }
 
@@ -72,7 +75,7 @@ impl NodeArgs {
             ("--dir", self.dir.to_str().expect("plain names")),
             ("--listen", &self.listen),
             ("--admin", &self.admin),
-            ("--memory", "128MiB"),
+            ("--memory", &self.memory),
             ("--disk-reserve", "16MiB"),
         ];
         let flags = flags.iter().flat_map(|(flag, value)| [*flag, *value]);

@@ -212,13 +212,19 @@ pub fn send(pid: i32, signal: Signal) {
     kill_process(pid, signal).ok();
 }
 
-/// Whether a process runs; one that ended and that nobody has waited for does not.
+/// Whether a process runs. One that ended and that nobody has waited for does not; one whose first
+/// thread has ended before the others does, and still holds its ports and files.
 pub fn is_alive(pid: i32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
     };
-    // The state is the first word behind the name, which is in parentheses and may hold anything.
-    !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
+    let runs = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state is the first letter behind the name, which is in parentheses and may hold anything.
+        let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+        !state.is_empty() && !state.starts_with(['Z', 'X'])
+    };
+    threads.flatten().any(runs)
 }
 
 /// Resident memory of a process, in KiB.

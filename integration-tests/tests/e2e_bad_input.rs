@@ -241,26 +241,37 @@ fn names_and_values_over_their_limits_are_answered_with_the_limit() {
     assert_eq!(fastdht.set("n", "o", "k", b"v"), 0);
 }
 
-#[test]
-fn a_reader_that_does_not_read_neither_grows_the_proxy_nor_stalls_others() {
-    let cluster = Options::shape(1, 1, 5).start();
+/// A cluster whose proxy may hold this much for its clients, with eight values of 1 MiB.
+fn with_buffers(mebibytes: u32) -> (TestCluster, Resp) {
+    let limit = format!("{mebibytes}MiB");
+    let cluster = Options::shape(1, 1, 5).env("FDHT_BUFFERS_MAX", &limit).start();
     let mut c = cluster.resp();
     let megabyte = vec![b'x'; 1 << 20];
     for n in 0..8 {
         assert_eq!(c.call(&[b"SET", format!("big:{n}").as_bytes(), &megabyte]), "OK");
         assert!(matches!(c.call(&["GET", &format!("big:{n}")]), Value::Bulk(_)));
     }
+    (cluster, c)
+}
+
+fn ask_much(c: &mut Resp) {
+    (0..300).for_each(|n| c.send(&["GET", &format!("big:{}", n % 8)]));
+}
+
+fn read_much(c: &mut Resp) {
+    for n in 0..300 {
+        assert!(matches!(c.read(), Value::Bulk(value) if value.len() == 1 << 20), "{n}");
+    }
+}
+
+#[test]
+fn readers_that_do_not_read_neither_grow_the_proxy_nor_stall_others() {
+    let (cluster, mut c) = with_buffers(256);
     let before = memory(&cluster);
     // Six clients ask for 300 MiB each and read nothing.
-    let mut stuck = Vec::new();
-    for _ in 0..6 {
-        let mut slow = cluster.resp();
-        for n in 0..300 {
-            slow.send(&["GET", &format!("big:{}", n % 8)]);
-        }
-        stuck.push(slow);
-    }
-    // And one that sends requests for ever, whether they are answered or not.
+    let mut stuck: Vec<Resp> = (0..6).map(|_| cluster.resp()).collect();
+    stuck.iter_mut().for_each(ask_much);
+    // And one sends requests for ever, whether they are answered or not.
     let mut flood = cluster.resp();
     flood.socket().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let request = encode(&["GET", "big:0"]).repeat(1_000);
@@ -272,13 +283,30 @@ fn a_reader_that_does_not_read_neither_grows_the_proxy_nor_stalls_others() {
         assert_eq!(c.call(&["GET", &key]), "v");
     }
     assert!(matches!(c.call(&["GET", "big:3"]), Value::Bulk(_)));
-    assert_bounded(&cluster, &before, 160 << 10);
-    // Whoever begins to read gets everything, in order.
-    let mut slow = stuck.pop().unwrap();
-    for n in 0..300 {
-        assert!(matches!(slow.read(), Value::Bulk(value) if value.len() == 1 << 20), "{n}");
-    }
+    assert_bounded(&cluster, &before, 384 << 10);
     drop((stuck, flood));
+    cluster.assert_serves();
+}
+
+#[test]
+fn a_reader_that_begins_late_gets_everything_in_order() {
+    let (cluster, mut c) = with_buffers(256);
+    let before = memory(&cluster);
+    let mut late = cluster.resp();
+    ask_much(&mut late);
+    for n in 0..300 {
+        assert_eq!(c.call(&["SET", &format!("small:{n}"), "v"]), "OK");
+    }
+    assert_bounded(&cluster, &before, 256 << 10);
+    read_much(&mut late);
+}
+
+#[test]
+fn a_pipeline_of_answers_beyond_all_buffers_is_delivered_to_whoever_reads() {
+    let (cluster, _) = with_buffers(64);
+    let mut c = cluster.resp();
+    ask_much(&mut c);
+    read_much(&mut c);
     cluster.assert_serves();
 }
 

@@ -52,7 +52,7 @@ fn root_has_pids(cluster: &TestCluster) -> bool {
 
 #[test]
 fn a_killed_node_stays_down_is_reported_and_starts_when_asked() {
-    let cluster = Options::shape(1, 2, 5).start();
+    let cluster = Options::shape(1, 2, 5).env("FDHT_DEADLINE", "1s").start();
     let mut resp = cluster.resp();
     for n in 0..100 {
         assert_eq!(resp.call(&["SET", &format!("key:{n}"), "v"]), "OK");
@@ -64,8 +64,9 @@ fn a_killed_node_stays_down_is_reported_and_starts_when_asked() {
     wait_until("the proxy tells", SOON, || cluster.admin().get("/readyz").status == 503);
     assert_eq!(cluster.pid("a2"), None, "its pid file is gone");
     // It is down until somebody asks: what is on the other server is served meanwhile.
+    (0..100).for_each(|n| resp.send(&["GET", &format!("key:{n}")]));
     let answers: Vec<bool> = (0..100)
-        .map(|n| match resp.call(&["GET", &format!("key:{n}")]) {
+        .map(|_| match resp.read() {
             harness::Value::Error(text) => {
                 assert!(text.starts_with("TRYAGAIN"), "{text}");
                 assert!(text.contains("a2"), "{text}");
@@ -145,19 +146,20 @@ fn a_stop_by_the_system_is_a_clean_one() {
 #[test]
 fn ports_that_are_taken_are_said_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("dev");
-    let dir = dir.to_str().unwrap();
+    let words = |dir: &str, port: &str, admin: &str| {
+        let dir = folder.path().join(dir).to_str().unwrap().to_owned();
+        let words = ["dev", "--groups", "1", "--servers-per-group", "1", "--dir", &dir];
+        let ports = ["--port", port, "--admin-port", admin];
+        words.into_iter().chain(ports).map(str::to_owned).collect::<Vec<_>>()
+    };
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let flags = ["dev", "--dir", dir, "--groups", "1", "--servers-per-group", "1"];
-    let with = |more: &[&str]| fdht(flags.iter().copied().chain(more.iter().copied()));
-    with(&["--port", &port, "--admin-port", "0"]).refused(1, &[&port, "--port"]);
-    with(&["--port", "0", "--admin-port", &port]).refused(1, &[&port, "--admin-port"]);
+    fdht(words("x", &port, "0")).refused(1, &[&port, "--port"]);
+    fdht(words("y", "0", &port)).refused(1, &[&port, "--admin-port"]);
     let free = harness::lone::free_port().to_string();
-    with(&["--port", &free, "--admin-port", &free]).refused(2, &["--port", "--admin-port"]);
+    fdht(words("z", &free, &free)).refused(2, &["--port", "--admin-port"]);
     drop(taken);
-    let mut dev =
-        Running::fdht(flags.iter().copied().chain(["--port", &port, "--admin-port", "0"]));
+    let mut dev = Running::fdht(words("x", &port, "0"));
     let ready = dev.wait_line("ready:", Duration::from_secs(120));
     assert!(ready.contains(&port), "{ready}");
     dev.signal(Signal::INT);

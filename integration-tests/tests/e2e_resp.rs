@@ -466,7 +466,7 @@ fn connection_and_server_commands_answer_what_clients_ask() {
     let maxmemory = c.call(&["CONFIG", "GET", "maxmemory"]).pairs();
     assert_eq!(maxmemory[0].0, "maxmemory");
     assert_eq!(c.call(&["RESET"]), "RESET");
-    assert_eq!(c.call(&["CLIENT", "GETNAME"]), Value::Bulk(Vec::new()));
+    assert_eq!(c.call(&["CLIENT", "GETNAME"]), Value::Nil);
     assert_eq!(c.call(&["QUIT"]), "OK");
     assert_eq!(c.read_to_close(), Some(Vec::new()));
 }

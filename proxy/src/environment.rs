@@ -7,8 +7,8 @@ use crate::front::fastdht::{Stat, StatSource};
 use crate::front::resp::environment::{ClientLine, Environment, Identity, ServerInfo};
 use crate::shared::Shared;
 
-/// Databases that SELECT counts: what Redis clients may ask for by number.
-const DATABASES: u32 = 1 << 31;
+/// Databases that clients are told of. SELECT takes greater numbers as well.
+const DATABASES: u32 = 16;
 
 /// The process around one connection.
 pub(crate) struct Around<'s> {

@@ -98,6 +98,7 @@ async fn execute(worker: &Rc<Worker>, head: &hyper::http::request::Parts, body: 
         headers: &headers,
         body,
     };
+    worker.begin_turn();
     let large = body.len() > LARGE_BYTES;
     let (sender, receiver) = oneshot::channel();
     let exchange =

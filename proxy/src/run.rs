@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use config::{Topology, TopologyHandle, WatchOptions};
 use rt::secret::Secret;
 use rt::stop::{self, Stop, Stopper};
-use rt::{clock, logging, metrics, net, worker as thread};
+use rt::{clock, logging, metrics, net, panics, worker as thread};
 use tokio::sync::mpsc;
 
 use crate::args::ProxyArgs;
@@ -25,6 +25,7 @@ const INBOX: usize = 1024;
 /// It cannot start; nothing was changed.
 pub fn run(args: ProxyArgs) -> Result<(), StartError> {
     logging::start(&args.log_level)?;
+    panics::abort_on_panic();
     metrics::install();
     let topology = Topology::load(&args.topology)?;
     let listener = net::listen(args.listen, "--listen")?;

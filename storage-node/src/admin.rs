@@ -138,7 +138,9 @@ async fn where_is(
 ) -> Result<Json<Value>, AdminError> {
     let query = WhereQuery::check(query)?;
     let Some(topology) = admin.shared.topology.load_full() else {
-        return Err(AdminError::unavailable("no topology yet: waiting for a proxy to announce one"));
+        return Err(AdminError::unavailable(
+            "no topology yet: waiting for a proxy to announce one",
+        ));
     };
     config::where_json(&topology, &query.ns, &query.obj, query.field.as_deref())
         .map(Json)

@@ -248,7 +248,7 @@ mod tests {
         std::fs::write(&identity, text.replace("\"format\": 1", "\"format\": 9")).unwrap();
         let refused = DataDir::open(path, "demo", "a1", false).unwrap_err();
         assert!(matches!(refused, StartError::Format(_, 9, FORMAT)));
-        std::fs::write(&identity, &text[..20]).unwrap();
+        std::fs::write(&identity, text.get(..20).unwrap()).unwrap();
         let refused = DataDir::open(path, "demo", "a1", false).unwrap_err();
         assert!(matches!(refused, StartError::Damaged(..)));
     }

@@ -43,7 +43,9 @@ pub enum StartError {
     #[error("--dir {0}: another process uses this data directory; stop it first")]
     InUse(PathBuf),
     /// The directory belongs to something else.
-    #[error("--dir {path}: the data belongs to {what} `{found}`, not to `{expected}`; check --dir, --id and --cluster")]
+    #[error(
+        "--dir {path}: the data belongs to {what} `{found}`, not to `{expected}`; check --dir, --id and --cluster"
+    )]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -55,10 +57,14 @@ pub enum StartError {
         expected: String,
     },
     /// The directory was written by another version.
-    #[error("--dir {0}: data format {1}, this program knows format {2}; start the version that wrote it")]
+    #[error(
+        "--dir {0}: data format {1}, this program knows format {2}; start the version that wrote it"
+    )]
     Format(PathBuf, u32, u32),
     /// A file of the directory cannot be read or written.
-    #[error("{0}: {1}; check that the directory exists on a healthy disk and that this user may write there")]
+    #[error(
+        "{0}: {1}; check that the directory exists on a healthy disk and that this user may write there"
+    )]
     Io(PathBuf, std::io::Error),
     /// A file of the directory holds what no node writes.
     #[error("{0}: damaged: {1}; restore the data directory from a backup or another server")]
@@ -73,7 +79,9 @@ pub enum StartError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The log ends before what a group's file covers: it is not the log that belongs here (I6).
-    #[error("{0}: the log ends at {1}, but the file of {2} was written up to {3}; restore the whole data directory from a backup or another server")]
+    #[error(
+        "{0}: the log ends at {1}, but the file of {2} was written up to {3}; restore the whole data directory from a backup or another server"
+    )]
     LogBehind(PathBuf, LogPosition, LogicGroup, LogPosition),
     /// The system refuses a thread or an event queue.
     #[error("{0}: {1}")]

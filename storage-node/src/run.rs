@@ -11,7 +11,7 @@ use common::version::{Hlc, HlcClock};
 use config::{LoadError, Topology};
 use rt::secret::Secret;
 use rt::stop::{self, Stop, Stopper};
-use rt::{clock, logging, metrics, net, process, worker as thread};
+use rt::{clock, logging, metrics, net, panics, process, worker as thread};
 use tokio::sync::mpsc;
 
 use crate::args::NodeArgs;
@@ -33,6 +33,7 @@ const INBOX: usize = 1024;
 /// It cannot start; data that was there is unchanged.
 pub fn run(args: NodeArgs) -> Result<(), StartError> {
     logging::start(&args.log_level)?;
+    panics::abort_on_panic();
     metrics::install();
     let secret = args.secret_file.as_deref().map(Secret::load).transpose()?;
     if secret.is_none() && !net::is_loopback(args.listen.ip()) {

@@ -1,7 +1,5 @@
 //! All connections of a worker: for each node one per node worker, and one for large requests.
 
-use std::collections::HashMap;
-
 use common::failure::Failure;
 use common::ids::Lane;
 use common::op::Op;
@@ -39,9 +37,24 @@ struct Node {
     at: NodeAddress,
     /// Number of the node's workers, 1 until it said so.
     workers: u16,
-    connections: HashMap<LaneClass, Connection>,
+    /// Few, so looked through.
+    connections: Vec<(LaneClass, Connection)>,
     requests: u64,
     failures: u64,
+}
+
+impl Node {
+    fn get(&self, lane_class: LaneClass) -> Option<&Connection> {
+        self.connections.iter().find(|(class, _)| *class == lane_class).map(|(_, link)| link)
+    }
+
+    fn get_mut(&mut self, lane_class: LaneClass) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|(class, _)| *class == lane_class).map(|(_, link)| link)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.connections.iter().map(|(_, link)| link.in_flight()).sum()
+    }
 }
 
 /// One request on its way into the pool.
@@ -92,14 +105,14 @@ impl Pool {
                 number,
                 at: at.clone(),
                 workers: 1,
-                connections: HashMap::new(),
+                connections: Vec::new(),
                 requests: 0,
                 failures: 0,
             });
             self.open(self.nodes.len() - 1, LaneClass::Worker(0));
         }
         for mut node in old {
-            for connection in node.connections.values_mut() {
+            for (_, connection) in &mut node.connections {
                 connection.on_down("the node left the topology".to_owned(), given_up);
                 connection.expire(u64::MAX, given_up);
             }
@@ -108,7 +121,7 @@ impl Pool {
 
     fn open(&mut self, place: usize, lane_class: LaneClass) {
         if let Some(node) = self.nodes.get_mut(place) {
-            node.connections.insert(lane_class, Connection::new());
+            node.connections.push((lane_class, Connection::new()));
             self.wanted.push(ConnectionKey { node: node.number, lane_class });
         }
     }
@@ -150,11 +163,11 @@ impl Pool {
             LaneClass::Worker(worker_of(request.head.lane, node.workers))
         };
         node.requests += 1;
-        if !node.connections.contains_key(&lane_class) {
+        if node.get(lane_class).is_none() {
             self.open(to.0, lane_class);
         }
         let Some(node) = self.nodes.get_mut(to.0) else { return Ok(()) };
-        let Some(connection) = node.connections.get_mut(&lane_class) else { return Ok(()) };
+        let Some(connection) = node.get_mut(lane_class) else { return Ok(()) };
         let idle = connection.unsent().is_empty();
         let encode = |id, out: &mut Vec<u8>| {
             frame::encode(out, FrameType::Request, id, |body| {
@@ -172,7 +185,7 @@ impl Pool {
 
     /// The connection, unless its node left.
     pub(crate) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
-        self.node(key)?.connections.get_mut(&key.lane_class)
+        self.node(key)?.get_mut(key.lane_class)
     }
 
     /// Where the connection's node is, unless it left.
@@ -197,7 +210,7 @@ impl Pool {
         let Some(node) = self.node(key) else { return };
         node.failures += 1;
         let from = given_up.len();
-        if let Some(connection) = node.connections.get_mut(&key.lane_class) {
+        if let Some(connection) = node.get_mut(key.lane_class) {
             connection.on_down(error.to_owned(), given_up);
         }
         name_server(&node.at, given_up, from);
@@ -207,7 +220,7 @@ impl Pool {
     pub(crate) fn expire(&mut self, now_ms: u64, given_up: &mut Vec<(Ticket, Failure)>) {
         for node in &mut self.nodes {
             let from = given_up.len();
-            for connection in node.connections.values_mut() {
+            for (_, connection) in &mut node.connections {
                 connection.expire(now_ms, given_up);
             }
             name_server(&node.at, given_up, from);
@@ -216,7 +229,7 @@ impl Pool {
 
     /// Requests that are not answered yet.
     pub(crate) fn in_flight(&self) -> usize {
-        let of_node = |node: &Node| node.connections.values().map(Connection::in_flight).sum::<usize>();
+        let of_node = |node: &Node| node.in_flight();
         self.nodes.iter().map(of_node).sum()
     }
 
@@ -224,11 +237,10 @@ impl Pool {
     pub(crate) fn status(&self) -> Vec<NodeStatus> {
         let status = |node: &Node| NodeStatus {
             name: node.at.name.clone(),
-            state: (node.connections.get(&LaneClass::Worker(0)))
+            state: node.get(LaneClass::Worker(0))
                 .map_or(LinkState::Connecting, |connection| connection.state().clone()),
-            in_flight: node.connections.values().map(Connection::in_flight).sum(),
-            connections: (node.connections.values())
-                .filter(|connection| *connection.state() == LinkState::Up)
+            in_flight: node.in_flight(),
+            connections: node.connections.iter().filter(|(_, link)| *link.state() == LinkState::Up)
                 .count(),
             requests: node.requests,
             failures: node.failures,

@@ -147,6 +147,7 @@ impl Session {
 
     /// Takes bytes from the client and starts what is whole, as far as limits allow.
     fn take_in(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
+        worker.begin_turn();
         {
             let state = &mut *self.state.borrow_mut();
             if state.input.is_empty() {

@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     serial: Cell<u64>,
     requests: Cell<u64>,
     stopping: Cell<bool>,
+    now_ms: Cell<u64>,
+    wall_ms: Cell<u64>,
     request_prefix: u64,
     started: Instant,
 }
@@ -71,14 +73,27 @@ impl Worker {
             serial: Cell::new(0),
             requests: Cell::new(0),
             stopping: Cell::new(false),
+            now_ms: Cell::new(0),
+            wall_ms: Cell::new(rt::clock::wall_ms()),
             request_prefix: rt::random::u64(),
             started: rt::clock::now(),
         }
     }
 
-    /// Milliseconds since the worker started.
+    /// Looks at the clocks, once for all requests of the turn that begins.
+    pub(crate) fn begin_turn(&self) {
+        self.now_ms.set(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.wall_ms.set(rt::clock::wall_ms());
+    }
+
+    /// Milliseconds since the worker started, as of this turn.
     pub(crate) fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.now_ms.get()
+    }
+
+    /// Wall time in milliseconds since 1970, as of this turn.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.wall_ms.get()
     }
 
     /// No command is started any more; those under way end.

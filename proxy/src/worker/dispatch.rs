@@ -92,6 +92,6 @@ impl Submit for Dispatcher<'_> {
     }
 
     fn now_ms(&self) -> u64 {
-        rt::clock::wall_ms()
+        self.worker.wall_ms()
     }
 }

@@ -84,6 +84,7 @@ fn on_message(worker: &Rc<Worker>, message: Message) {
 }
 
 fn on_tick(worker: &Rc<Worker>) {
+    worker.begin_turn();
     let mut given_up = Vec::new();
     worker.pool.borrow_mut().expire(worker.now_ms(), &mut given_up);
     worker.give_up(given_up);

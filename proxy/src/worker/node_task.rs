@@ -99,6 +99,7 @@ async fn run(
     {
         let mut pool = worker.pool.borrow_mut();
         pool.on_workers(key, learned.workers);
+        worker.begin_turn();
         if let Some(connection) = pool.connection(key) {
             connection.on_up(worker.now_ms(), request::refresh_times);
         }
@@ -181,6 +182,7 @@ async fn read_answers(
     input: &mut BytesMut,
 ) -> Result<std::convert::Infallible, LinkError> {
     loop {
+        worker.begin_turn();
         let wanted = take_frames(worker, key, input)?;
         worker.settle();
         if input.is_empty() && input.capacity() > READ_BYTES_KEPT {

@@ -39,10 +39,7 @@ impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            buf: vec![0; CONTROL_BYTES],
-            records: Vec::new(),
-        }
+        Self { buf: vec![0; CONTROL_BYTES], records: Vec::new() }
     }
 
     /// Adds a record: `encode` appends its body to the buffer and must leave what is there alone.
@@ -53,24 +50,14 @@ impl Batch {
         let start = self.buf.len();
         self.buf.extend_from_slice(&[0; HEAD_BYTES]);
         encode(&mut self.buf);
-        assert!(
-            self.buf.len() >= start + HEAD_BYTES,
-            "an encoder must only append"
-        );
+        assert!(self.buf.len() >= start + HEAD_BYTES, "an encoder must only append");
         let body = &self.buf[start + HEAD_BYTES..];
         let body_bytes = body.len();
         if body_bytes == 0 || body_bytes > BODY_BYTES_MAX {
             self.buf.truncate(start);
-            return Err(LogError::BodySize {
-                bytes: body_bytes,
-                bytes_max: BODY_BYTES_MAX,
-            });
+            return Err(LogError::BodySize { bytes: body_bytes, bytes_max: BODY_BYTES_MAX });
         }
-        self.records.push(Record {
-            start,
-            body_bytes,
-            body_crc: crc32c::crc32c(body),
-        });
+        self.records.push(Record { start, body_bytes, body_crc: crc32c::crc32c(body) });
         Ok(())
     }
 
@@ -111,10 +98,7 @@ impl Batch {
         let mut from = CONTROL_BYTES;
         let mut first = at;
         if let Some(durable) = mark {
-            let control = Control {
-                kind: ControlKind::Mark,
-                durable,
-            };
+            let control = Control { kind: ControlKind::Mark, durable };
             self.buf[..CONTROL_BYTES].copy_from_slice(&frame::control_frame(control, at));
             from = 0;
             first = at.plus(CONTROL_BYTES);
@@ -125,11 +109,7 @@ impl Batch {
             frame::write_record_head(head, record.body_bytes, record.body_crc, position);
         }
         let bytes = &self.buf[from..];
-        Placed {
-            bytes,
-            first,
-            end: at.plus(bytes.len()),
-        }
+        Placed { bytes, first, end: at.plus(bytes.len()) }
     }
 }
 
@@ -170,10 +150,7 @@ mod tests {
         let mut batch = Batch::new();
         batch.push(|buf| buf.push(1)).unwrap();
         let before = batch.bytes();
-        assert!(matches!(
-            batch.push(|_| ()),
-            Err(LogError::BodySize { bytes: 0, .. })
-        ));
+        assert!(matches!(batch.push(|_| ()), Err(LogError::BodySize { bytes: 0, .. })));
         let long = BODY_BYTES_MAX + 1;
         let refused = batch.push(|buf| buf.resize(buf.len() + long, 0));
         assert!(matches!(refused, Err(LogError::BodySize { bytes, .. }) if bytes == long));

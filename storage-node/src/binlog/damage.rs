@@ -32,12 +32,7 @@ pub(super) struct FrameFinder<'a> {
 impl<'a> FrameFinder<'a> {
     /// Looks through `data`, the bytes of the file of `segment`.
     pub(super) fn new(segment: u64, data: &'a [u8], from: usize) -> Self {
-        Self {
-            segment,
-            data,
-            at: from,
-            prefixes: None,
-        }
+        Self { segment, data, at: from, prefixes: None }
     }
 
     fn frame_at(&mut self, offset: usize) -> Option<(Decoded<'a>, usize)> {
@@ -50,9 +45,7 @@ impl<'a> FrameFinder<'a> {
         } else {
             // Data that is full of plausible lengths would otherwise take quadratic time.
             let data = self.data;
-            self.prefixes
-                .get_or_insert_with(|| PrefixSums::new(data))
-                .range(data, from, end)
+            self.prefixes.get_or_insert_with(|| PrefixSums::new(data)).range(data, from, end)
         };
         if !head.matches(body_crc, LogPosition::new(self.segment, offset as u64)) {
             return None;
@@ -155,21 +148,10 @@ mod tests {
 
     #[test]
     fn prefix_sums_agree_with_direct_sums() {
-        let data: Vec<u8> = (0..5_000u32)
-            .flat_map(|i| (i * 77_777).to_le_bytes())
-            .collect();
+        let data: Vec<u8> = (0..5_000u32).flat_map(|i| (i * 77_777).to_le_bytes()).collect();
         let sums = PrefixSums::new(&data);
-        for (from, end) in [
-            (0, 20_000),
-            (1, 2),
-            (4095, 12_289),
-            (8192, 8192),
-            (17, 19_999),
-        ] {
-            assert_eq!(
-                sums.range(&data, from, end),
-                crc32c::crc32c(&data[from..end])
-            );
+        for (from, end) in [(0, 20_000), (1, 2), (4095, 12_289), (8192, 8192), (17, 19_999)] {
+            assert_eq!(sums.range(&data, from, end), crc32c::crc32c(&data[from..end]));
         }
     }
 
@@ -178,9 +160,7 @@ mod tests {
         let long = vec![7; 3 * DIRECT_BYTES];
         let mut data = segment_with(&[b"broken", &long, b"last"], 100, 20_000);
         data[100] ^= 1;
-        let found: Vec<_> = FrameFinder::new(5, &data, 0)
-            .map(|found| found.offset)
-            .collect();
+        let found: Vec<_> = FrameFinder::new(5, &data, 0).map(|found| found.offset).collect();
         assert_eq!(found, [100 + 14, 100 + 14 + 8 + long.len()]);
         assert_eq!(FrameFinder::new(6, &data, 0).count(), 0);
     }

@@ -70,10 +70,7 @@ impl Head {
         let word = |at: usize| {
             u32::from_le_bytes(bytes[at..at + 4].try_into().expect("a slice of four bytes"))
         };
-        Self {
-            word: word(0),
-            crc: word(4),
-        }
+        Self { word: word(0), crc: word(4) }
     }
 
     /// Length of the body, if the word can be that of a frame.
@@ -81,9 +78,7 @@ impl Head {
         if self.word == CONTROL_WORD {
             return Some(CONTROL_BODY_BYTES);
         }
-        usize::try_from(self.word)
-            .ok()
-            .filter(|bytes| (1..=BODY_BYTES_MAX).contains(bytes))
+        usize::try_from(self.word).ok().filter(|bytes| (1..=BODY_BYTES_MAX).contains(bytes))
     }
 
     /// Whether the checksum is that of a body with the CRC32C `body_crc` at `at`.
@@ -104,10 +99,7 @@ impl Head {
             KIND_SEAL => ControlKind::Seal,
             _ => return Decoded::Invalid,
         };
-        Decoded::Control(Control {
-            kind,
-            durable: LogPosition::new(number(0), number(8)),
-        })
+        Decoded::Control(Control { kind, durable: LogPosition::new(number(0), number(8)) })
     }
 }
 
@@ -125,11 +117,7 @@ pub(super) fn decode(bytes: &[u8], at: LogPosition) -> Decoded<'_> {
         return Decoded::Short(end);
     }
     let body = &bytes[HEAD_BYTES..end];
-    if head.matches(crc32c::crc32c(body), at) {
-        head.interpret(body)
-    } else {
-        Decoded::Invalid
-    }
+    if head.matches(crc32c::crc32c(body), at) { head.interpret(body) } else { Decoded::Invalid }
 }
 
 /// Writes the head of a record whose body has the length and CRC32C given.
@@ -191,10 +179,7 @@ mod tests {
     #[test]
     fn every_truncation_asks_for_more_and_every_bit_flip_is_noticed() {
         let at = LogPosition::new(1, 5000);
-        let seal = Control {
-            kind: ControlKind::Seal,
-            durable: LogPosition::new(1, 4096),
-        };
+        let seal = Control { kind: ControlKind::Seal, durable: LogPosition::new(1, 4096) };
         for frame in [record(b"some bytes", at), control_frame(seal, at).to_vec()] {
             for length in 0..frame.len() {
                 assert!(matches!(decode(&frame[..length], at), Decoded::Short(n) if n > length));
@@ -203,10 +188,7 @@ mod tests {
                 let mut flipped = frame.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 let decoded = decode(&flipped, at);
-                assert!(
-                    matches!(decoded, Decoded::Invalid | Decoded::Short(_)),
-                    "bit {bit}"
-                );
+                assert!(matches!(decoded, Decoded::Invalid | Decoded::Short(_)), "bit {bit}");
             }
         }
     }
@@ -215,10 +197,7 @@ mod tests {
     fn control_frames_round_trip_and_never_end_in_zeros() {
         let at = LogPosition::new(2, 9000);
         for kind in [ControlKind::Mark, ControlKind::Seal] {
-            let control = Control {
-                kind,
-                durable: LogPosition::new(1, 8000),
-            };
+            let control = Control { kind, durable: LogPosition::new(1, 8000) };
             let frame = control_frame(control, at);
             assert_eq!(decode(&frame, at), Decoded::Control(control));
             assert_ne!(frame[CONTROL_BYTES - 1], 0);

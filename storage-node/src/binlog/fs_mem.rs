@@ -136,20 +136,12 @@ impl MemFs {
         apply(&mut names, &disk.changes[..kept]);
         let files = names.into_iter().map(|(path, content)| {
             let data = lock(&content).after_cut(mode, &mut chance);
-            let content = FileContent {
-                live: data.clone(),
-                durable: data,
-            };
+            let content = FileContent { live: data.clone(), durable: data };
             (path, Arc::new(Mutex::new(content)))
         });
         let durable: BTreeMap<_, _> = files.collect();
         let dirs = disk.dirs.clone();
-        let found = Disk {
-            dirs,
-            live: durable.clone(),
-            durable,
-            ..Disk::default()
-        };
+        let found = Disk { dirs, live: durable.clone(), durable, ..Disk::default() };
         Self(Arc::new(Mutex::new(found)))
     }
 
@@ -164,10 +156,7 @@ impl MemFs {
 
     /// Replaces the bytes of a file, durably; creates it if need be.
     pub fn put_bytes(&self, path: &Path, bytes: Vec<u8>) {
-        let content = FileContent {
-            live: bytes.clone(),
-            durable: bytes,
-        };
+        let content = FileContent { live: bytes.clone(), durable: bytes };
         let content = Arc::new(Mutex::new(content));
         let mut disk = self.disk();
         disk.live.insert(path.to_owned(), Arc::clone(&content));
@@ -180,11 +169,7 @@ impl MemFs {
 
     fn powered(&self) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = self.disk();
-        if matches!(disk.power, Power::Off) {
-            Err(io::Error::other("power cut"))
-        } else {
-            Ok(disk)
-        }
+        if matches!(disk.power, Power::Off) { Err(io::Error::other("power cut")) } else { Ok(disk) }
     }
 
     /// Counts a sync and lets it fail if it is to.
@@ -206,10 +191,7 @@ impl MemFs {
     }
 
     fn open_file(&self, content: &Content) -> Arc<dyn LogFile> {
-        Arc::new(MemFile {
-            disk: self.clone(),
-            content: Arc::clone(content),
-        })
+        Arc::new(MemFile { disk: self.clone(), content: Arc::clone(content) })
     }
 }
 
@@ -230,10 +212,7 @@ impl Disk {
     }
 
     fn find(&self, path: &Path) -> io::Result<Content> {
-        self.live
-            .get(path)
-            .cloned()
-            .ok_or_else(|| ErrorKind::NotFound.into())
+        self.live.get(path).cloned().ok_or_else(|| ErrorKind::NotFound.into())
     }
 }
 
@@ -256,19 +235,14 @@ impl FileContent {
                 let shorter = self.live.len().min(self.durable.len());
                 let mut data = self.durable.clone();
                 data.resize(longer, 0);
-                for (sector, live) in data
-                    .chunks_mut(SECTOR_BYTES)
-                    .zip(self.live.chunks(SECTOR_BYTES))
+                for (sector, live) in
+                    data.chunks_mut(SECTOR_BYTES).zip(self.live.chunks(SECTOR_BYTES))
                 {
                     if chance.below(2) == 1 {
                         sector[..live.len()].copy_from_slice(live);
                     }
                 }
-                data.truncate(if chance.below(2) == 1 {
-                    longer
-                } else {
-                    shorter
-                });
+                data.truncate(if chance.below(2) == 1 { longer } else { shorter });
                 data
             }
         }
@@ -287,9 +261,7 @@ impl LogFs for MemFs {
             return Err(ErrorKind::NotFound.into());
         }
         let inside = disk.live.keys().filter(|path| path.parent() == Some(dir));
-        Ok(inside
-            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-            .collect())
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
@@ -340,9 +312,7 @@ impl LogFile for MemFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.disk.powered()?;
         let mut content = lock(&self.content);
-        let put = disk
-            .full_after
-            .map_or(bytes.len(), |most| most.min(bytes.len()));
+        let put = disk.full_after.map_or(bytes.len(), |most| most.min(bytes.len()));
         let offset = usize::try_from(offset).expect("addresses have 64 bits");
         let end = offset + put;
         if end > content.live.len() {
@@ -350,11 +320,7 @@ impl LogFile for MemFile {
             content.live.resize(end, 0);
         }
         content.live[offset..end].copy_from_slice(&bytes[..put]);
-        if put < bytes.len() {
-            Err(ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        if put < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
@@ -388,10 +354,7 @@ impl LogFile for MemFile {
     fn preallocate(&self, bytes: u64) -> io::Result<()> {
         let mut disk = self.disk.powered()?;
         let mut content = lock(&self.content);
-        let (from, to) = (
-            content.live.len(),
-            usize::try_from(bytes).unwrap_or(usize::MAX),
-        );
+        let (from, to) = (content.live.len(), usize::try_from(bytes).unwrap_or(usize::MAX));
         if to > from {
             disk.reserve(from, to)?;
             content.live.resize(to, 0);

@@ -108,9 +108,7 @@ impl Log {
         };
         let (found, report) = if indices.is_empty() {
             if options.when_absent == WhenAbsent::Refuse {
-                return Err(LogError::NoLog {
-                    dir: dir.to_owned(),
-                });
+                return Err(LogError::NoLog { dir: dir.to_owned() });
             }
             create(&*fs, dir, &identity, segment_bytes)?
         } else {
@@ -129,13 +127,7 @@ impl Log {
             .name("log-sync".into())
             .spawn(move || sync::run(&for_thread))
             .map_err(LogError::io("start the sync thread of", dir))?;
-        Ok((
-            Self {
-                core,
-                thread: Some(thread),
-            },
-            report,
-        ))
+        Ok((Self { core, thread: Some(thread) }, report))
     }
 
     /// Sets what the sync thread calls after each step of the durable watermark, and once if the
@@ -144,10 +136,7 @@ impl Log {
     /// # Panics
     /// If it was set before.
     pub fn on_sync(&self, callback: impl Fn(SyncEvent) + Send + Sync + 'static) {
-        assert!(
-            self.core.on_sync.set(Box::new(callback)).is_ok(),
-            "on_sync is set once"
-        );
+        assert!(self.core.on_sync.set(Box::new(callback)).is_ok(), "on_sync is set once");
     }
 
     /// Appends a batch: when this returns, its bytes were handed to the kernel. Never waits for an
@@ -212,16 +201,10 @@ impl Log {
             let path = core.path(index);
             if let Err(source) = core.fs.remove(&path) {
                 lock(&core.segments).extend(bytes.map(|bytes| (index, bytes)));
-                return Err(LogError::Io {
-                    action: "remove",
-                    path,
-                    source,
-                });
+                return Err(LogError::Io { action: "remove", path, source });
             }
             // One at a time and durably: whatever a crash leaves begins later, without a gap.
-            core.fs
-                .sync_dir(&core.dir)
-                .map_err(LogError::io("sync", &core.dir))?;
+            core.fs.sync_dir(&core.dir).map_err(LogError::io("sync", &core.dir))?;
         }
         Ok(released.len())
     }
@@ -237,13 +220,7 @@ impl Log {
         let durable = self.durable();
         let appended = self.appended();
         let syncs = self.core.syncs.load(Ordering::Relaxed);
-        LogStats {
-            segments,
-            bytes,
-            appended,
-            durable,
-            syncs,
-        }
+        LogStats { segments, bytes, appended, durable, syncs }
     }
 }
 
@@ -277,13 +254,5 @@ fn create(
         next: None,
         marked: end,
     };
-    Ok((
-        found,
-        RecoveryReport {
-            first: end,
-            end,
-            records: 0,
-            cut: None,
-        },
-    ))
+    Ok((found, RecoveryReport { first: end, end, records: 0, cut: None }))
 }

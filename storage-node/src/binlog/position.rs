@@ -30,10 +30,7 @@ impl LogPosition {
 
     /// The position `bytes` further in the same segment.
     pub(super) fn plus(self, bytes: usize) -> Self {
-        Self {
-            segment: self.segment,
-            offset: self.offset + bytes as u64,
-        }
+        Self { segment: self.segment, offset: self.offset + bytes as u64 }
     }
 }
 
@@ -55,10 +52,7 @@ impl AtomicPosition {
 
     pub(super) fn load(&self) -> LogPosition {
         let packed = self.0.load(Ordering::Acquire);
-        LogPosition {
-            segment: packed >> OFFSET_BITS,
-            offset: packed & OFFSET_MAX,
-        }
+        LogPosition { segment: packed >> OFFSET_BITS, offset: packed & OFFSET_MAX }
     }
 
     pub(super) fn store(&self, position: LogPosition) {
@@ -67,14 +61,8 @@ impl AtomicPosition {
 }
 
 fn pack(position: LogPosition) -> u64 {
-    assert!(
-        position.segment <= SEGMENT_INDEX_MAX,
-        "segment numbers end at {SEGMENT_INDEX_MAX}"
-    );
-    assert!(
-        position.offset <= OFFSET_MAX,
-        "offsets in a segment end at {OFFSET_MAX}"
-    );
+    assert!(position.segment <= SEGMENT_INDEX_MAX, "segment numbers end at {SEGMENT_INDEX_MAX}");
+    assert!(position.offset <= OFFSET_MAX, "offsets in a segment end at {OFFSET_MAX}");
     position.segment << OFFSET_BITS | position.offset
 }
 

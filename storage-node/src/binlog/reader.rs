@@ -27,13 +27,7 @@ pub struct LogReader {
 
 impl LogReader {
     pub(super) fn new(core: Arc<LogCore>, at: LogPosition) -> Self {
-        Self {
-            core,
-            at,
-            file: None,
-            chunk: Vec::new(),
-            chunk_at: 0,
-        }
+        Self { core, at, file: None, chunk: Vec::new(), chunk_at: 0 }
     }
 
     /// Where the next record will be looked for: behind the last one that was given.
@@ -74,31 +68,16 @@ impl LogReader {
     }
 
     fn open_segment(&mut self) -> Result<(), LogError> {
-        if self
-            .file
-            .as_ref()
-            .is_some_and(|(index, _)| *index == self.at.segment)
-        {
+        if self.file.as_ref().is_some_and(|(index, _)| *index == self.at.segment) {
             return Ok(());
         }
-        let first = lock(&self.core.segments)
-            .keys()
-            .next()
-            .copied()
-            .unwrap_or(0);
+        let first = lock(&self.core.segments).keys().next().copied().unwrap_or(0);
         if self.at.segment < first {
             let first = LogPosition::new(first, HEADER_BYTES);
-            return Err(LogError::Released {
-                wanted: self.at,
-                first,
-            });
+            return Err(LogError::Released { wanted: self.at, first });
         }
         let path = self.core.path(self.at.segment);
-        let file = self
-            .core
-            .fs
-            .open(&path)
-            .map_err(LogError::io("open", path))?;
+        let file = self.core.fs.open(&path).map_err(LogError::io("open", path))?;
         self.file = Some((self.at.segment, file));
         self.chunk.clear();
         self.chunk_at = self.at.offset;
@@ -139,8 +118,7 @@ impl LogReader {
         let bytes = wanted.max(CHUNK_BYTES).min(left);
         self.chunk.resize(bytes, 0);
         self.chunk_at = self.at.offset;
-        file.read_exact_at(&mut self.chunk, self.at.offset)
-            .map_err(LogError::io("read", path))
+        file.read_exact_at(&mut self.chunk, self.at.offset).map_err(LogError::io("read", path))
     }
 
     fn chunk_offset(&self) -> usize {

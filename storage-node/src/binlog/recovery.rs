@@ -82,9 +82,7 @@ pub(super) fn list_segments(fs: &dyn LogFs, dir: &Path) -> Result<Vec<u64>, LogE
     indices.sort_unstable();
     for pair in indices.windows(2) {
         if pair[1] != pair[0] + 1 {
-            return Err(LogError::MissingSegment {
-                path: segment::path(dir, pair[0] + 1),
-            });
+            return Err(LogError::MissingSegment { path: segment::path(dir, pair[0] + 1) });
         }
     }
     Ok(indices)
@@ -93,14 +91,7 @@ pub(super) fn list_segments(fs: &dyn LogFs, dir: &Path) -> Result<Vec<u64>, LogE
 impl<'a> Recovery<'a> {
     pub(super) fn new(fs: &'a dyn LogFs, dir: &'a Path, identity: &'a LogIdentity) -> Self {
         let (marked, records) = (LogPosition::default(), 0);
-        Self {
-            fs,
-            dir,
-            identity,
-            data: Vec::new(),
-            marked,
-            records,
-        }
+        Self { fs, dir, identity, data: Vec::new(), marked, records }
     }
 
     /// Reads the segments `indices` (ascending, without a gap, at least one).
@@ -118,9 +109,7 @@ impl<'a> Recovery<'a> {
                     self.clean_behind_seal(&*file, index, end)?;
                     if place + 1 == indices.len() {
                         // The next one is made durable before a seal is written.
-                        return Err(LogError::MissingSegment {
-                            path: self.path(index + 1),
-                        });
+                        return Err(LogError::MissingSegment { path: self.path(index + 1) });
                     }
                 }
                 SegmentEnd::Open(end) => {
@@ -139,16 +128,7 @@ impl<'a> Recovery<'a> {
                     };
                     self.settle(report)?;
                     let (end, marked) = (end as u64, self.marked);
-                    return Ok((
-                        Recovered {
-                            segments,
-                            current,
-                            end,
-                            next,
-                            marked,
-                        },
-                        report,
-                    ));
+                    return Ok((Recovered { segments, current, end, next, marked }, report));
                 }
             }
         }
@@ -161,10 +141,8 @@ impl<'a> Recovery<'a> {
         let file = self.fs.open(&path).map_err(LogError::io("open", &path))?;
         let bytes = file.size().map_err(LogError::io("read", &path))?;
         self.data.clear();
-        self.data
-            .resize(usize::try_from(bytes).expect("addresses have 64 bits"), 0);
-        file.read_exact_at(&mut self.data, 0)
-            .map_err(LogError::io("read", &path))?;
+        self.data.resize(usize::try_from(bytes).expect("addresses have 64 bits"), 0);
+        file.read_exact_at(&mut self.data, 0).map_err(LogError::io("read", &path))?;
         segment::check_header(&self.data, &path, self.identity, index)?;
         Ok(file)
     }
@@ -205,10 +183,7 @@ impl<'a> Recovery<'a> {
         later: &[u64],
     ) -> Result<(Option<Segment>, Option<Cut>), LogError> {
         let at = LogPosition::new(current.index, end as u64);
-        let torn = self.data[end..]
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
+        let torn = self.data[end..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let remains = self.assess(at, end, later)?;
         let mut later = later;
         let mut next = None;
@@ -216,33 +191,22 @@ impl<'a> Recovery<'a> {
             && let [index, rest @ ..] = later
         {
             let file = self.load(*index)?;
-            next = Some(Segment {
-                index: *index,
-                file,
-                bytes: self.data.len() as u64,
-            });
+            next = Some(Segment { index: *index, file, bytes: self.data.len() as u64 });
             later = rest;
         }
         // Last first: a crash on the way leaves a tail that is judged as this one was.
         for index in later.iter().rev() {
             let path = self.path(*index);
-            self.fs
-                .remove(&path)
-                .map_err(LogError::io("remove", path))?;
+            self.fs.remove(&path).map_err(LogError::io("remove", path))?;
         }
         if !later.is_empty() {
-            self.fs
-                .sync_dir(self.dir)
-                .map_err(LogError::io("sync", self.dir))?;
+            self.fs.sync_dir(self.dir).map_err(LogError::io("sync", self.dir))?;
         }
         if !remains.dirty {
             return Ok((next, None));
         }
         zero(&*current.file, &self.path(current.index), end, torn)?;
-        let cut = Cut {
-            at,
-            records: remains.records,
-        };
+        let cut = Cut { at, records: remains.records };
         let path = self.path(current.index);
         tracing::warn!(
             path = %path.display(), offset = at.offset, records = cut.records,
@@ -253,10 +217,7 @@ impl<'a> Recovery<'a> {
 
     /// Looks at all that stands behind `at`, offset `end` of the loaded segment.
     fn assess(&mut self, at: LogPosition, end: usize, later: &[u64]) -> Result<Remains, LogError> {
-        let mut remains = Remains {
-            dirty: !is_zero(&self.data[end..]),
-            records: 0,
-        };
+        let mut remains = Remains { dirty: !is_zero(&self.data[end..]), records: 0 };
         let first_valid = FrameFinder::new(at.segment, &self.data, end).next();
         let limit = first_valid.map_or(self.data.len(), |found| found.offset);
         let hole = lost_sector(&self.data, end, limit);
@@ -281,11 +242,7 @@ impl<'a> Recovery<'a> {
         for found in FrameFinder::new(index, &self.data, from) {
             let there = LogPosition::new(index, found.offset as u64);
             let damaged = |what| {
-                Err(LogError::Damaged {
-                    path: self.path(at.segment),
-                    offset: at.offset,
-                    what,
-                })
+                Err(LogError::Damaged { path: self.path(at.segment), offset: at.offset, what })
             };
             if !hole {
                 return damaged(format!("a valid record follows at {there}"));
@@ -325,17 +282,9 @@ impl<'a> Recovery<'a> {
         let from = self.marked.max(report.first);
         for index in from.segment..=report.end.segment {
             let file = self.load(index)?;
-            let start = if index == from.segment {
-                from.offset
-            } else {
-                HEADER_BYTES
-            };
+            let start = if index == from.segment { from.offset } else { HEADER_BYTES };
             let bytes = self.data.len() as u64;
-            let end = if index == report.end.segment {
-                report.end.offset
-            } else {
-                bytes
-            };
+            let end = if index == report.end.segment { report.end.offset } else { bytes };
             let range = |offset| usize::try_from(offset).expect("addresses have 64 bits");
             let path = self.path(index);
             let written = file.write_all_at(&self.data[range(start)..range(end)], start);
@@ -352,7 +301,6 @@ impl<'a> Recovery<'a> {
 
 /// Overwrites `bytes` bytes from `offset` with zeros, durably.
 fn zero(file: &dyn LogFile, path: &Path, offset: usize, bytes: usize) -> Result<(), LogError> {
-    file.write_all_at(&vec![0; bytes], offset as u64)
-        .map_err(LogError::io("write", path))?;
+    file.write_all_at(&vec![0; bytes], offset as u64).map_err(LogError::io("write", path))?;
     file.sync_data().map_err(LogError::io("sync", path))
 }

@@ -90,10 +90,7 @@ pub(super) fn create(
     index: u64,
     bytes: u64,
 ) -> Result<Segment, LogError> {
-    assert!(
-        index <= SEGMENT_INDEX_MAX,
-        "segment numbers end at {SEGMENT_INDEX_MAX}"
-    );
+    assert!(index <= SEGMENT_INDEX_MAX, "segment numbers end at {SEGMENT_INDEX_MAX}");
     let path = path(dir, index);
     let new = path.with_extension("binlog.new");
     let created = create_as(fs, dir, &path, &new, &encode_header(identity, index), bytes);
@@ -118,22 +115,15 @@ fn create_as(
     let or_full = |action: &'static str| {
         move |source: std::io::Error| {
             if is_no_space(&source) {
-                return LogError::Full {
-                    path: new.to_owned(),
-                };
+                return LogError::Full { path: new.to_owned() };
             }
-            LogError::Io {
-                action,
-                path: new.to_owned(),
-                source,
-            }
+            LogError::Io { action, path: new.to_owned(), source }
         }
     };
     // A creation that was cut short may have left one; not being there is the usual case.
     drop(fs.remove(new));
     let file = fs.create(new).map_err(or_full("create"))?;
-    file.preallocate(bytes)
-        .map_err(or_full("reserve space for"))?;
+    file.preallocate(bytes).map_err(or_full("reserve space for"))?;
     file.write_all_at(header, 0).map_err(or_full("write"))?;
     file.sync_data().map_err(or_full("sync"))?;
     fs.rename(new, path).map_err(or_full("rename"))?;
@@ -168,10 +158,7 @@ pub(super) fn check_header(
         what: what.to_owned(),
     };
     let Some(header) = bytes.get(..HEADER_LEN) else {
-        return Err(damaged(
-            bytes.len() as u64,
-            "it ends inside the segment header",
-        ));
+        return Err(damaged(bytes.len() as u64, "it ends inside the segment header"));
     };
     if &header[0..8] != MAGIC {
         return Err(damaged(0, "it does not begin like a log segment"));
@@ -179,11 +166,7 @@ pub(super) fn check_header(
     let found = u32_at(header, 8);
     if found != FORMAT {
         // Before the checksum: another format may keep its checksum elsewhere.
-        return Err(LogError::UnknownFormat {
-            path: path.to_owned(),
-            found,
-            known: FORMAT,
-        });
+        return Err(LogError::UnknownFormat { path: path.to_owned(), found, known: FORMAT });
     }
     if crc32c::crc32c(&header[..CRC_AT]) != u32_at(header, CRC_AT) {
         return Err(damaged(0, "the checksum of the segment header is wrong"));
@@ -194,21 +177,12 @@ pub(super) fn check_header(
         if expected == found {
             return Ok(());
         }
-        Err(LogError::Foreign {
-            path: path.to_owned(),
-            what,
-            expected,
-            found,
-        })
+        Err(LogError::Foreign { path: path.to_owned(), what, expected, found })
     };
     let (cluster, node) = (ClusterId(u32_at(header, 28)), NodeId(u32_at(header, 32)));
     foreign("cluster", identity.cluster.to_string(), cluster.to_string())?;
     foreign("node", identity.node.to_string(), node.to_string())?;
-    foreign(
-        "store",
-        identity.store.to_string(),
-        StoreId(store).to_string(),
-    )?;
+    foreign("store", identity.store.to_string(), StoreId(store).to_string())?;
     foreign("segment", index.to_string(), file_index.to_string())
 }
 
@@ -220,27 +194,16 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
 
-    const IDENTITY: LogIdentity = LogIdentity {
-        store: StoreId(7),
-        cluster: ClusterId(8),
-        node: NodeId(9),
-    };
+    const IDENTITY: LogIdentity =
+        LogIdentity { store: StoreId(7), cluster: ClusterId(8), node: NodeId(9) };
 
     #[test]
     fn names_round_trip_and_others_are_told_apart() {
         let path = path(Path::new("log"), 42);
         assert_eq!(path, Path::new("log/0000000000000042.binlog"));
         assert_eq!(parse_name("0000000000000042.binlog"), FileName::Segment(42));
-        assert_eq!(
-            parse_name("0000000000000042.binlog.new"),
-            FileName::Unfinished
-        );
-        for name in [
-            "42.binlog",
-            "copy of 1.binlog",
-            "+000000000000001.binlog",
-            ".binlog",
-        ] {
+        assert_eq!(parse_name("0000000000000042.binlog.new"), FileName::Unfinished);
+        for name in ["42.binlog", "copy of 1.binlog", "+000000000000001.binlog", ".binlog"] {
             assert_eq!(parse_name(name), FileName::Malformed, "{name}");
         }
         assert_eq!(parse_name("0000000000000000.binlog"), FileName::Malformed);
@@ -256,10 +219,7 @@ mod tests {
         for bit in 0..HEADER_LEN * 8 {
             let mut flipped = header;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                check_header(&flipped, path, &IDENTITY, 3).is_err(),
-                "bit {bit}"
-            );
+            assert!(check_header(&flipped, path, &IDENTITY, 3).is_err(), "bit {bit}");
         }
         assert!(check_header(&header[..100], path, &IDENTITY, 3).is_err());
     }
@@ -268,32 +228,15 @@ mod tests {
     fn a_header_of_something_else_says_what_differs() {
         let header = encode_header(&IDENTITY, 3);
         let text = |identity: LogIdentity, index| {
-            check_header(&header, Path::new("dir/f"), &identity, index)
-                .unwrap_err()
-                .to_string()
+            check_header(&header, Path::new("dir/f"), &identity, index).unwrap_err().to_string()
         };
         let other = |identity: LogIdentity| text(identity, 3);
         assert!(
-            other(LogIdentity {
-                node: NodeId(1),
-                ..IDENTITY
-            })
-            .contains("dir/f belongs to node node#9, expected node#1")
+            other(LogIdentity { node: NodeId(1), ..IDENTITY })
+                .contains("dir/f belongs to node node#9, expected node#1")
         );
-        assert!(
-            other(LogIdentity {
-                cluster: ClusterId(1),
-                ..IDENTITY
-            })
-            .contains("cluster#8")
-        );
-        assert!(
-            other(LogIdentity {
-                store: StoreId(1),
-                ..IDENTITY
-            })
-            .contains("store")
-        );
+        assert!(other(LogIdentity { cluster: ClusterId(1), ..IDENTITY }).contains("cluster#8"));
+        assert!(other(LogIdentity { store: StoreId(1), ..IDENTITY }).contains("store"));
         assert!(text(IDENTITY, 4).contains("segment 3, expected 4"));
     }
 }

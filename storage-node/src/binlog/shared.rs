@@ -105,10 +105,7 @@ impl LogCore {
     ) -> Self {
         let end = LogPosition::new(found.current.index, found.end);
         // It was zeroed when it was made, or it is a little slower: not worth finding out.
-        let next = found.next.map(|segment| Prepared {
-            zeroed: segment.bytes,
-            segment,
-        });
+        let next = found.next.map(|segment| Prepared { zeroed: segment.bytes, segment });
         Self {
             fs,
             dir,
@@ -166,11 +163,7 @@ impl LogCore {
 
     /// Refuses if the log is poisoned.
     pub(super) fn check_poison(&self) -> Result<(), LogError> {
-        if self.poison.get().is_some() {
-            Err(self.poisoned_error())
-        } else {
-            Ok(())
-        }
+        if self.poison.get().is_some() { Err(self.poisoned_error()) } else { Ok(()) }
     }
 
     /// Poisons the log: the first cause stays, no write is accepted any more, nothing is retried.
@@ -184,9 +177,7 @@ impl LogCore {
     /// Handles an error of a write: a full disk is passed on, everything else poisons the log.
     pub(super) fn fail(&self, action: &str, path: &Path, error: &io::Error) -> LogError {
         if is_no_space(error) {
-            return LogError::Full {
-                path: path.to_owned(),
-            };
+            return LogError::Full { path: path.to_owned() };
         }
         self.fail_for_good(format!("could not {action} {}: {error}", path.display()))
     }
@@ -194,31 +185,20 @@ impl LogCore {
     /// Poisons the log because of a write of which nobody knows what it left.
     pub(super) fn fail_for_good(&self, cause: String) -> LogError {
         self.poison(cause);
-        LogError::Failed {
-            cause: self.cause(),
-        }
+        LogError::Failed { cause: self.cause() }
     }
 
     fn poisoned_error(&self) -> LogError {
-        LogError::Poisoned {
-            cause: self.cause(),
-        }
+        LogError::Poisoned { cause: self.cause() }
     }
 
     fn cause(&self) -> Arc<str> {
-        Arc::clone(
-            self.poison
-                .get()
-                .expect("asked for the cause of a poisoned log"),
-        )
+        Arc::clone(self.poison.get().expect("asked for the cause of a poisoned log"))
     }
 
     /// Moves the durable watermark to `position`. Only the sync thread does this.
     pub(super) fn advance_durable(&self, position: LogPosition) {
-        assert!(
-            position >= self.durable.load(),
-            "the durable position never falls"
-        );
+        assert!(position >= self.durable.load(), "the durable position never falls");
         assert!(self.appended.load() >= position, "appended >= durable");
         self.durable.store(position);
         self.syncs.fetch_add(1, Ordering::Relaxed);

@@ -5,10 +5,11 @@
 //! appended. Between syncs it makes the next segment ahead of need. The first error poisons the log,
 //! is reported once, and ends the thread: no fsync is retried.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+
+use rt::panics;
 
 use super::error::LogError;
 use super::fs::is_no_space;
@@ -31,9 +32,8 @@ struct Work {
 
 /// Body of the thread; returns when the log is closed or poisoned.
 pub(super) fn run(core: &LogCore) {
-    let ran = catch_unwind(AssertUnwindSafe(|| turns(core)));
-    if ran.is_err() {
-        core.poison("the sync thread panicked".into());
+    if let Err(text) = panics::guard(|| turns(core)) {
+        core.poison(format!("the sync thread panicked: {text}"));
     }
     if let Some(cause) = core.poison_cause() {
         tracing::error!(dir = %core.dir.display(), %cause, "log poisoned, writes are refused");
@@ -96,10 +96,7 @@ impl LogCore {
         drop(tail);
         for file in files {
             if let Err(error) = file.sync_data() {
-                self.poison(format!(
-                    "could not sync the log in {}: {error}",
-                    self.dir.display()
-                ));
+                self.poison(format!("could not sync the log in {}: {error}", self.dir.display()));
                 return;
             }
         }
@@ -122,12 +119,7 @@ impl LogCore {
             }
             let index = self.current.load(Ordering::Acquire) + 1;
             match self.create_segment(index, self.segment_bytes) {
-                Ok(segment) => {
-                    *slot = Some(Prepared {
-                        zeroed: HEADER_BYTES,
-                        segment,
-                    })
-                }
+                Ok(segment) => *slot = Some(Prepared { zeroed: HEADER_BYTES, segment }),
                 // Tried again with the next tick; an append that needs it before says so.
                 Err(LogError::Full { .. }) => return false,
                 Err(error) => {
@@ -145,10 +137,7 @@ impl LogCore {
         // Under the lock: once the segment is taken into use, no zeros may be written to it.
         let written = next.segment.file.write_all_at(&zeros, next.zeroed);
         next.zeroed += step;
-        let (file, path) = (
-            Arc::clone(&next.segment.file),
-            self.path(next.segment.index),
-        );
+        let (file, path) = (Arc::clone(&next.segment.file), self.path(next.segment.index));
         drop(slot);
         match written.and_then(|()| file.sync_data()) {
             Ok(()) => true,

@@ -36,10 +36,7 @@ impl LogCore {
         let mut tail = self.lock_tail()?;
         self.check_poison()?;
         if batch.is_empty() {
-            return Ok(AppendReceipt {
-                first: tail.position(),
-                end: tail.position(),
-            });
+            return Ok(AppendReceipt { first: tail.position(), end: tail.position() });
         }
         let durable = self.durable.load();
         let bytes = (CONTROL_BYTES + batch.bytes()) as u64;
@@ -48,10 +45,7 @@ impl LogCore {
         }
         let placed = batch.place(tail.position(), (durable > tail.marked).then_some(durable));
         self.write(&tail.segment, placed.bytes, tail.end)?;
-        let receipt = AppendReceipt {
-            first: placed.first,
-            end: placed.end,
-        };
+        let receipt = AppendReceipt { first: placed.first, end: placed.end };
         let half = half_full(tail.segment.bytes);
         let passed_half = tail.end < half && placed.end.offset >= half;
         tail.end = placed.end.offset;
@@ -70,16 +64,10 @@ impl LogCore {
         let index = tail.segment.index + 1;
         let mut slot = lock(&self.next);
         if slot.is_none() {
-            let segment = self
-                .create_segment(index, needed)
-                .map_err(|error| match error {
-                    LogError::Io {
-                        action,
-                        path,
-                        source,
-                    } => self.fail(action, &path, &source),
-                    other => other,
-                })?;
+            let segment = self.create_segment(index, needed).map_err(|error| match error {
+                LogError::Io { action, path, source } => self.fail(action, &path, &source),
+                other => other,
+            })?;
             *slot = Some(Prepared { zeroed: 0, segment });
         }
         let next = slot.as_mut().expect("was put there if there was none");
@@ -87,20 +75,12 @@ impl LogCore {
         if next.segment.bytes < needed {
             let path = self.path(index);
             let file = &next.segment.file;
-            file.preallocate(needed)
-                .map_err(|e| self.fail("extend", &path, &e))?;
+            file.preallocate(needed).map_err(|e| self.fail("extend", &path, &e))?;
             next.segment.bytes = needed;
             lock(&self.segments).insert(index, needed);
         }
-        let seal = Control {
-            kind: ControlKind::Seal,
-            durable,
-        };
-        self.write(
-            &tail.segment,
-            &control_frame(seal, tail.position()),
-            tail.end,
-        )?;
+        let seal = Control { kind: ControlKind::Seal, durable };
+        self.write(&tail.segment, &control_frame(seal, tail.position()), tail.end)?;
 
         let next = slot.take().expect("is still there").segment;
         self.current.store(index, Ordering::Release);
@@ -121,10 +101,8 @@ impl LogCore {
         let path = self.path(segment.index);
         let failed = self.fail("write", &path, &error);
         if matches!(failed, LogError::Full { .. }) {
-            let erased = segment
-                .file
-                .set_len(offset)
-                .and_then(|()| segment.file.set_len(segment.bytes));
+            let erased =
+                segment.file.set_len(offset).and_then(|()| segment.file.set_len(segment.bytes));
             if let Err(error) = erased {
                 let cause = format!("could not take back a write to {}: {error}", path.display());
                 return Err(self.fail_for_good(cause));

@@ -162,7 +162,7 @@ impl<'t> Chunk<'t> {
     fn settle(&mut self, node: &Node, before: &ObjectState) -> Result<(), redb::Error> {
         let (alive, overlaid) = match only_unnamed(node) {
             // The common case needs no second look: nothing of the object but this record.
-            Some(stored) if !before.has_named && stored.version > before.newest => {
+            Some(stored) if !before.has_named && stored.version >= before.newest => {
                 let mut hiding = before.hiding;
                 hiding.add_unnamed(&stored);
                 (hiding.unnamed_visible(&stored), false)
@@ -276,9 +276,9 @@ impl<'t> Chunk<'t> {
 impl Replaced {
     fn of(old: &[u8], new: &Stored<'_>) -> Result<Self, redb::Error> {
         let stored = decode(old)?;
-        // Of one version, the tombstone is what reclaim made of the other.
-        let keeps = stored.version > new.version
-            || (stored.version == new.version && new.body != Body::Tombstone);
+        // Of one version, one is the tombstone that reclaim made of the other. The newer layer has
+        // it right: what is read does not change when it reaches the file.
+        let keeps = stored.version > new.version;
         Ok(Self {
             expire_at: stored.expire_at(),
             header: is_header(&stored),

@@ -165,7 +165,8 @@ impl Store {
         layers: Layers<'_, '_>,
         now_ms: u64,
     ) -> Result<i64, EngineError> {
-        let mut seen: BTreeSet<Box<[u8]>> = self.reclaim.overlaid().cloned().collect();
+        let mut seen: BTreeSet<Box<[u8]>> =
+            self.reclaim.deferred().take(DUE_MAX).cloned().collect();
         for due in self.due_keys(layers.file, now_ms, DUE_MAX)? {
             let (_, physical) = split_expiry_key(&due)?;
             seen.insert(split_key(physical)?.0.into());

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::codec::DecodeError;
 use common::stored::Stored;
 use redb::{AccessGuard, Builder, Database, Range, ReadOnlyTable, ReadableDatabase};
+use rt::panics;
 
 use crate::engine::EngineError;
 use crate::engine::layout::{
@@ -50,9 +50,9 @@ pub(super) fn guarded<T>(
     doing: &'static str,
     read: impl FnOnce() -> Result<T, redb::Error>,
 ) -> Result<T, EngineError> {
-    match catch_unwind(AssertUnwindSafe(read)) {
+    match panics::guard(read) {
         Ok(result) => result.map_err(|error| database_error(file, doing, error)),
-        Err(panic) => Err(EngineError::damaged(file, panic_text(panic.as_ref()))),
+        Err(text) => Err(EngineError::damaged(file, text)),
     }
 }
 
@@ -66,14 +66,6 @@ fn database_error(file: &Path, doing: &'static str, error: redb::Error) -> Engin
         redb::Error::Io(error) => EngineError::io(file, doing, error),
         other => EngineError::database(file, doing, other),
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("the database stopped on it").to_owned()
 }
 
 impl GroupFile {

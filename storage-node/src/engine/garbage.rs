@@ -172,9 +172,11 @@ impl Store {
             let cleared = heads.hiding.cleared(version);
             if cleared || (is_expired(expire_at, now_ms) && !pass.unsettled) {
                 self.bury(&pass.prefix, UNNAMED_SUFFIX, version);
-                self.reclaim.on_unnamed_reclaimed(&pass.prefix);
+                self.reclaim.on_uncounted(&pass.prefix);
             }
             pass.unsettled |= cleared;
+        } else {
+            self.reclaim.on_uncounted(&pass.prefix);
         }
         pass.unsettled |= heads.unnamed_tombstone_in_memory;
         if pass.unsettled {

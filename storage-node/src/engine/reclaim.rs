@@ -26,8 +26,8 @@ pub(super) struct ReclaimState {
     active_after: Vec<u8>,
     frozen_after: Vec<u8>,
     file_after: Vec<u8>,
-    /// Expired unnamed values that stay for a while, because they hide older named fields.
-    overlaid: BTreeSet<Box<[u8]>>,
+    /// Expired objects that are still counted, because they are left to the garbage pass.
+    deferred: BTreeSet<Box<[u8]>>,
     /// Objects that may have got hidden fields and were not looked at since.
     pub(super) fresh: VecDeque<Box<[u8]>>,
     /// The last object of the file's garbage index that was looked at since the last flush.
@@ -64,14 +64,14 @@ impl ReclaimState {
         self.walked = false;
     }
 
-    /// The objects whose expired unnamed value is still counted.
-    pub(super) fn overlaid(&self) -> impl Iterator<Item = &Box<[u8]>> {
-        self.overlaid.iter()
+    /// Expired objects that are still counted although their keys of the expiry index are handled.
+    pub(super) fn deferred(&self) -> impl Iterator<Item = &Box<[u8]>> {
+        self.deferred.iter()
     }
 
-    /// The object's unnamed value is gone.
-    pub(super) fn on_unnamed_reclaimed(&mut self, prefix: &[u8]) {
-        self.overlaid.remove(prefix);
+    /// The garbage pass has left nothing of the object that is counted.
+    pub(super) fn on_uncounted(&mut self, prefix: &[u8]) {
+        self.deferred.remove(prefix);
     }
 }
 
@@ -146,10 +146,9 @@ impl Store {
         if record.stored().expire_at() != expire_at {
             return Ok(());
         }
-        if suffix == HEADER_SUFFIX {
-            self.open_garbage(prefix);
-        } else if suffix == UNNAMED_SUFFIX && self.may_hide_named(reader, prefix)? {
-            self.reclaim.overlaid.insert(prefix.into());
+        let header = suffix == HEADER_SUFFIX;
+        if header || (suffix == UNNAMED_SUFFIX && self.may_hide_named(reader, prefix)?) {
+            self.reclaim.deferred.insert(prefix.into());
             self.open_garbage(prefix);
         } else {
             let tombstone = Stored { version, body: Body::Tombstone };

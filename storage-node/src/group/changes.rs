@@ -42,11 +42,7 @@ impl Changes {
 
     /// Removes a key unless a record behind `through` changed it again.
     pub fn drop_through(&mut self, key: &[u8], through: Lsn) {
-        if self
-            .by_key
-            .get(key)
-            .is_some_and(|change| change.lsn <= through)
-        {
+        if self.by_key.get(key).is_some_and(|change| change.lsn <= through) {
             let old = self.by_key.remove(key).expect("it was just there");
             self.forget(key.len(), &old);
         }
@@ -92,22 +88,14 @@ impl Changes {
         prefix: &'c [u8],
         from: &[u8],
     ) -> impl Iterator<Item = Mutation<'c>> + use<'c> {
-        (self
-            .by_key
-            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded)))
-        .take_while(move |(key, _)| key.starts_with(prefix))
-        .map(|(key, change)| Mutation {
-            key,
-            stored: decode(&change.stored),
-        })
+        (self.by_key.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)))
+            .take_while(move |(key, _)| key.starts_with(prefix))
+            .map(|(key, change)| Mutation { key, stored: decode(&change.stored) })
     }
 
     /// All changed keys, in key order.
     pub fn iter(&self) -> impl Iterator<Item = Mutation<'_>> {
-        self.by_key.iter().map(|(key, change)| Mutation {
-            key,
-            stored: decode(&change.stored),
-        })
+        self.by_key.iter().map(|(key, change)| Mutation { key, stored: decode(&change.stored) })
     }
 }
 
@@ -149,24 +137,20 @@ impl<V: View> View for Layered<'_, V> {
         }
         let suffix = |key| <[u8]>::get(key, prefix.len()..).expect("the range has the prefix");
         let mut broken = false;
-        self.base
-            .fields(prefix, from, &mut |base_suffix, base_stored| {
-                let mut replaced = false;
-                while let Some(change) = own.next_if(|change| suffix(change.key) <= base_suffix) {
-                    replaced = suffix(change.key) == base_suffix;
-                    if visit(suffix(change.key), change.stored).is_break() {
-                        broken = true;
-                        return ControlFlow::Break(());
-                    }
+        self.base.fields(prefix, from, &mut |base_suffix, base_stored| {
+            let mut replaced = false;
+            while let Some(change) = own.next_if(|change| suffix(change.key) <= base_suffix) {
+                replaced = suffix(change.key) == base_suffix;
+                if visit(suffix(change.key), change.stored).is_break() {
+                    broken = true;
+                    return ControlFlow::Break(());
                 }
-                let flow = if replaced {
-                    ControlFlow::Continue(())
-                } else {
-                    visit(base_suffix, base_stored)
-                };
-                broken = flow.is_break();
-                flow
-            })?;
+            }
+            let flow =
+                if replaced { ControlFlow::Continue(()) } else { visit(base_suffix, base_stored) };
+            broken = flow.is_break();
+            flow
+        })?;
         if !broken {
             let _: Option<_> =
                 own.find(|change| visit(suffix(change.key), change.stored).is_break());

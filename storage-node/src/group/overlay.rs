@@ -82,9 +82,7 @@ impl Overlay {
             Op::Batch(batch) => {
                 let tested = batch.conditions.iter().map(|condition| condition.at.object);
                 let written = batch.writes.iter().map(|write| write.at.object);
-                tested
-                    .chain(written)
-                    .any(|object| self.touches_object(object, keys))
+                tested.chain(written).any(|object| self.touches_object(object, keys))
             }
             Op::Range(range) => self.touches_object(range.object, keys),
             Op::Describe(describe) => self.touches_object(describe.object, keys),

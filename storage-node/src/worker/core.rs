@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     pub(crate) groups: BTreeMap<LogicGroup, Group>,
     pub(crate) clock: DataClock,
+    /// Wall time of the present turn, in milliseconds since 1970.
+    wall_ms: u64,
     pub(crate) hlc: HlcClock,
     turn: Turn,
     draft: Draft,
@@ -57,6 +59,7 @@ impl Core {
             shared,
             groups: groups.into_iter().map(|group| (group.id, Group::new(group))).collect(),
             clock: DataClock::default(),
+            wall_ms: 0,
             hlc,
             turn: Turn::default(),
             draft: Draft::default(),
@@ -66,6 +69,16 @@ impl Core {
             pending: BTreeSet::new(),
             memtable_bytes: 0,
         }
+    }
+
+    /// Looks at the clock, once for all operations of the turn that begins.
+    pub(crate) fn begin_turn(&mut self) {
+        self.wall_ms = self.clock.wall_ms();
+    }
+
+    /// "Now" for expiry, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.hlc.now_ms(self.wall_ms)
     }
 
     /// Executes one request frame. Answers to writes follow with [`Self::end_turn`].
@@ -149,7 +162,7 @@ impl Core {
     }
 
     fn read(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
-        let now_ms = self.hlc.now_ms(self.clock.wall_ms());
+        let now_ms = self.now_ms();
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
         let mut failed = None;
         peer.answer(id, |out| {
@@ -169,7 +182,7 @@ impl Core {
 
     /// Scan and count: over the whole lane.
     fn walk(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
-        let now_ms = self.hlc.now_ms(self.clock.wall_ms());
+        let now_ms = self.now_ms();
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
         let done = match op {
             Op::Scan(scan) => scan_page(group, scan, now_ms, |reply| {
@@ -197,8 +210,7 @@ impl Core {
     /// Evaluates a write; its record is appended with the turn. Whether it has to wait because its
     /// answer tells about something pending.
     fn write(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>) -> bool {
-        let wall_ms = self.clock.wall_ms();
-        let now_ms = self.hlc.now_ms(wall_ms);
+        let (wall_ms, now_ms) = (self.wall_ms, self.now_ms());
         let (cleared, hlc) = (self.hlc.tick(wall_ms), self.hlc.tick(wall_ms));
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return false };
         let node = self.shared.node;
@@ -231,13 +243,7 @@ impl Core {
         let (stream, lsn) = (group.lane.stream, group.lane.last.next());
         let record = LogHead { stream, lsn, hlc, node, request: head.request };
         let draft = &self.draft;
-        let place = Place {
-            group: group.id,
-            lsn,
-            sync: head.sync,
-            peer: Rc::clone(peer),
-            id,
-        };
+        let place = Place { group: group.id, lsn, sync: head.sync, peer: Rc::clone(peer), id };
         let short = acks_short(&self.shared, head, group.servers);
         let pushed = self.turn.push(place, short, start, |body, answer| {
             let mut writer = LogRecordWriter::new(body, &record);
@@ -352,6 +358,7 @@ impl Core {
 
     /// The log is durable up to `upto`: what waited for it is official.
     pub(crate) fn on_durable(&mut self, upto: LogPosition) {
+        self.begin_turn();
         let mut official = false;
         for id in std::mem::take(&mut self.pending) {
             let Some(group) = self.groups.get_mut(&id) else { continue };

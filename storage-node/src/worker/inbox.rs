@@ -103,15 +103,13 @@ async fn follow_log(worker: Rc<Worker>) {
 
 fn on_message(worker: &Rc<Worker>, message: Message) {
     match message {
-        Message::Peer { stream, input, name } => {
-            match tokio::net::TcpStream::from_std(stream) {
-                Ok(stream) => {
-                    let serving = peer::serve(Rc::clone(worker), stream, input, name);
-                    tokio::task::spawn_local(serving);
-                }
-                Err(error) => tracing::debug!(%error, peer = name, "peer lost"),
+        Message::Peer { stream, input, name } => match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => {
+                let serving = peer::serve(Rc::clone(worker), stream, input, name);
+                tokio::task::spawn_local(serving);
             }
-        }
+            Err(error) => tracing::debug!(%error, peer = name, "peer lost"),
+        },
         Message::Groups(groups) => {
             let mut core = worker.core.borrow_mut();
             core.groups.extend(groups.into_iter().map(|group| (group.id, Group::new(group))));

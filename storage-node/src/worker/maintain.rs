@@ -21,6 +21,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 impl Core {
     /// Once a tick.
     pub(crate) fn maintain(&mut self, worker: usize) {
+        self.begin_turn();
         self.reclaim();
         self.measure_memtables();
         let stepped = f64::from(u8::from(self.clock.stepped()));
@@ -31,8 +32,10 @@ impl Core {
     }
 
     fn reclaim(&mut self) {
-        let now_ms = self.hlc.now_ms(self.clock.wall_ms());
-        for group in self.groups.values_mut().filter(|group| group.stopped.is_none()) {
+        let now_ms = self.now_ms();
+        // A pending record may keep alive what looks expired below it.
+        let quiet = |group: &&mut Group| group.stopped.is_none() && group.lane.pending.is_empty();
+        for group in self.groups.values_mut().filter(quiet) {
             if let Err(error) = group.store.reclaim(now_ms, RECLAIM_SLICE) {
                 group.stop(&error.to_string());
             }
@@ -47,9 +50,9 @@ impl Core {
         }
         let limits = &self.shared.limits;
         let candidates = || {
-            self.groups.values().filter(|group| {
-                group.stopped.is_none() && group.store.memory_bytes() > 0
-            })
+            self.groups
+                .values()
+                .filter(|group| group.stopped.is_none() && group.store.memory_bytes() > 0)
         };
         let chosen = if self.memtable_bytes > limits.memtable_bytes {
             candidates().max_by_key(|group| group.store.memory_bytes())

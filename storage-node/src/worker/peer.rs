@@ -179,6 +179,7 @@ async fn take_frames(
     loop {
         let announced = {
             let mut core = worker.core.borrow_mut();
+            core.begin_turn();
             let found = take_requests(&mut core, peer, input);
             core.end_turn();
             found?

@@ -65,15 +65,9 @@ fn records_come_back_in_order_with_their_positions_over_many_rotations() {
     assert_eq!(reader.next_record().unwrap(), None);
     // A reader at the end goes on when there is more, and one may begin anywhere.
     let more = opened.append(&["more"]).unwrap();
-    assert_eq!(
-        reader.next_record().unwrap(),
-        Some((more.first, &b"more"[..]))
-    );
+    assert_eq!(reader.next_record().unwrap(), Some((more.first, &b"more"[..])));
     let (at, middle) = &expected[200];
-    assert_eq!(
-        opened.log.reader(*at).next_record().unwrap(),
-        Some((*at, &middle[..]))
-    );
+    assert_eq!(opened.log.reader(*at).next_record().unwrap(), Some((*at, &middle[..])));
 }
 
 #[test]
@@ -86,30 +80,18 @@ fn a_record_longer_than_a_segment_gets_a_longer_segment() {
     assert_eq!(receipt.first.segment, 2);
     opened.append(&["after"]).unwrap();
     let mut reader = opened.log.reader(LogPosition::new(2, 4096));
-    assert_eq!(
-        reader.next_record().unwrap(),
-        Some((receipt.first, &long[..]))
-    );
+    assert_eq!(reader.next_record().unwrap(), Some((receipt.first, &long[..])));
     drop(opened);
     let opened = open(&fs).unwrap();
-    assert_eq!(
-        bodies(&opened.records),
-        [b"before".to_vec(), long, b"after".to_vec()]
-    );
+    assert_eq!(bodies(&opened.records), [b"before".to_vec(), long, b"after".to_vec()]);
 }
 
 #[test]
 fn released_segments_are_gone_for_readers_and_after_a_restart() {
     let fs = MemFs::new();
     let opened = open(&fs).unwrap();
-    let receipts: Vec<_> = (0..40)
-        .map(|i| opened.append(&[body(i, 1000)]).unwrap())
-        .collect();
-    assert_eq!(
-        opened.log.release(receipts[39].first).unwrap(),
-        0,
-        "nothing is durable yet"
-    );
+    let receipts: Vec<_> = (0..40).map(|i| opened.append(&[body(i, 1000)]).unwrap()).collect();
+    assert_eq!(opened.log.release(receipts[39].first).unwrap(), 0, "nothing is durable yet");
     assert!(opened.sync(receipts[39].end));
     let needed = receipts[20].first;
     let before = opened.log.stats();
@@ -119,12 +101,7 @@ fn released_segments_are_gone_for_readers_and_after_a_restart() {
     assert_eq!(after.segments, before.segments - count);
     assert!(after.bytes < before.bytes && after.bytes >= after.segments as u64 * 8192);
 
-    let refused = opened
-        .log
-        .reader(receipts[0].first)
-        .next_record()
-        .map(|_| ())
-        .unwrap_err();
+    let refused = opened.log.reader(receipts[0].first).next_record().map(|_| ()).unwrap_err();
     assert!(matches!(refused, LogError::Released { first, .. } if first == opened.log.first()));
     drop(opened);
     let opened = open(&fs).unwrap();
@@ -136,13 +113,8 @@ fn released_segments_are_gone_for_readers_and_after_a_restart() {
 #[test]
 fn an_absent_log_is_created_only_when_asked_for() {
     let fs = MemFs::new();
-    let refuse = LogOptions {
-        when_absent: WhenAbsent::Refuse,
-        ..OPTIONS
-    };
-    let error = open_with(Arc::new(fs.clone()), &dir(), refuse)
-        .err()
-        .unwrap();
+    let refuse = LogOptions { when_absent: WhenAbsent::Refuse, ..OPTIONS };
+    let error = open_with(Arc::new(fs.clone()), &dir(), refuse).err().unwrap();
     assert!(matches!(error, LogError::NoLog { .. }), "{error}");
     drop(open(&fs).unwrap());
     open_with(Arc::new(fs), &dir(), refuse).unwrap();
@@ -153,45 +125,27 @@ fn the_owner_of_the_records_can_refuse_one() {
     let fs = MemFs::new();
     open(&fs).unwrap().append(&["good", "strange"]).unwrap();
     let mut visit = |_: LogPosition, body: &[u8]| {
-        if body == b"strange" {
-            Err("op 77 is unknown".to_owned())
-        } else {
-            Ok(())
-        }
+        if body == b"strange" { Err("op 77 is unknown".to_owned()) } else { Ok(()) }
     };
-    let error = Log::open(Arc::new(fs), &dir(), IDENTITY, OPTIONS, &mut visit)
-        .err()
-        .unwrap();
+    let error = Log::open(Arc::new(fs), &dir(), IDENTITY, OPTIONS, &mut visit).err().unwrap();
     let text = error.to_string();
-    assert!(
-        text.contains("offset 4108") && text.contains("op 77 is unknown"),
-        "{text}"
-    );
+    assert!(text.contains("offset 4108") && text.contains("op 77 is unknown"), "{text}");
 }
 
 #[test]
 fn a_log_of_another_node_is_refused() {
     let fs = MemFs::new();
     open(&fs).unwrap().append(&["mine"]).unwrap();
-    let other = LogIdentity {
-        node: common::ids::NodeId(5),
-        ..IDENTITY
-    };
+    let other = LogIdentity { node: common::ids::NodeId(5), ..IDENTITY };
     let opened = Log::open(Arc::new(fs), &dir(), other, OPTIONS, &mut |_, _| Ok(()));
-    assert!(matches!(
-        opened.err().unwrap(),
-        LogError::Foreign { what: "node", .. }
-    ));
+    assert!(matches!(opened.err().unwrap(), LogError::Foreign { what: "node", .. }));
 }
 
 #[test]
 fn the_real_file_system_keeps_a_log_over_rotations_and_restarts() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("log");
-    let options = LogOptions {
-        segment_bytes: 3 << 20,
-        ..OPTIONS
-    };
+    let options = LogOptions { segment_bytes: 3 << 20, ..OPTIONS };
     let mut expected = Vec::new();
     for round in 0..3 {
         let opened = open_with(Arc::new(RealFs), &dir, options).unwrap();

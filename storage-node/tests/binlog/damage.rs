@@ -23,17 +23,9 @@ impl Image {
         let expected = write(&opened);
         let end = opened.log.appended();
         drop(opened);
-        let paths = fs
-            .list(&dir())
-            .unwrap()
-            .into_iter()
-            .map(|name| dir().join(name));
+        let paths = fs.list(&dir()).unwrap().into_iter().map(|name| dir().join(name));
         let files = paths.map(|path| (path.clone(), fs.bytes(&path))).collect();
-        Self {
-            files,
-            expected,
-            end,
-        }
+        Self { files, expected, end }
     }
 
     fn disk(&self) -> MemFs {
@@ -59,10 +51,7 @@ impl Image {
         match open(fs) {
             Err(error) => {
                 let text = error.to_string();
-                let named = self
-                    .files
-                    .keys()
-                    .any(|file| text.contains(file.to_str().unwrap()));
+                let named = self.files.keys().any(|file| text.contains(file.to_str().unwrap()));
                 assert!(named, "{story}: {text}");
                 Outcome::Refused
             }
@@ -74,11 +63,7 @@ impl Image {
                 drop(opened);
                 // Found means changed back, too: the next start has nothing to report.
                 assert_eq!(open(fs).unwrap().report.cut, None, "{story}");
-                if lost == 1 {
-                    Outcome::LastCut
-                } else {
-                    Outcome::Cleaned
-                }
+                if lost == 1 { Outcome::LastCut } else { Outcome::Cleaned }
             }
         }
     }
@@ -154,10 +139,7 @@ fn lost_sectors_that_were_confirmed_are_refused_and_unconfirmed_ones_are_cut() {
     let wipe = |bytes: &mut Vec<u8>| bytes[4096 + 512..4096 + 1024].fill(0);
     let error = open(&confirmed.with_change(&path, wipe)).err().unwrap();
     let text = error.to_string();
-    assert!(
-        matches!(error, LogError::Damaged { offset: 4096, .. }),
-        "{text}"
-    );
+    assert!(matches!(error, LogError::Damaged { offset: 4096, .. }), "{text}");
     assert!(text.contains("says the log was durable up to"), "{text}");
 
     // The same hole in front of records that no sync had confirmed when they were written.
@@ -181,10 +163,7 @@ fn a_truncated_segment_is_cut_at_the_end_and_refused_in_the_middle() {
     let middle = open(&image.with_change(&segment_path(2), |bytes| bytes.truncate(6000)));
     assert!(matches!(middle.err().unwrap(), LogError::Damaged { .. }));
     let header = open(&image.with_change(&segment_path(3), |bytes| bytes.truncate(40)));
-    assert!(matches!(
-        header.err().unwrap(),
-        LogError::Damaged { offset: 40, .. }
-    ));
+    assert!(matches!(header.err().unwrap(), LogError::Damaged { offset: 40, .. }));
     let last = image.with_change(&segment_path(3), |bytes| bytes.truncate(4096 + 1300 + 50));
     let opened = open(&last).unwrap();
     assert_eq!(written[..7], bodies(&opened.records)[..]);
@@ -223,28 +202,12 @@ fn files_that_are_no_segments_are_refused_or_left_alone() {
     let directory = dir();
     let fs = image.disk();
     fs.put_bytes(&directory.join("notes.txt"), b"left alone".to_vec());
-    fs.put_bytes(
-        &directory.join("0000000000000002.binlog.new"),
-        b"unfinished".to_vec(),
-    );
+    fs.put_bytes(&directory.join("0000000000000002.binlog.new"), b"unfinished".to_vec());
     assert_eq!(open(&fs).unwrap().records.len(), 1);
     fs.put_bytes(&directory.join("copy of 1.binlog"), Vec::new());
-    assert!(matches!(
-        open(&fs).err().unwrap(),
-        LogError::UnknownFile { .. }
-    ));
+    assert!(matches!(open(&fs).err().unwrap(), LogError::UnknownFile { .. }));
 
     let newer = image.with_change(&segment_path(1), |bytes| bytes[8] = 2);
     let error = open(&newer).err().unwrap();
-    assert!(
-        matches!(
-            error,
-            LogError::UnknownFormat {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LogError::UnknownFormat { found: 2, known: 1, .. }), "{error}");
 }

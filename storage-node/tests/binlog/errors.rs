@@ -42,14 +42,8 @@ fn a_failed_write_poisons_the_log_and_says_that_the_outcome_is_unknown() {
     let opened = open(&fs).unwrap();
     opened.append(&["good"]).unwrap();
     fs.cut_power();
-    assert!(matches!(
-        opened.append(&["bad"]).unwrap_err(),
-        LogError::Failed { .. }
-    ));
-    assert!(matches!(
-        opened.append(&["bad"]).unwrap_err(),
-        LogError::Poisoned { .. }
-    ));
+    assert!(matches!(opened.append(&["bad"]).unwrap_err(), LogError::Failed { .. }));
+    assert!(matches!(opened.append(&["bad"]).unwrap_err(), LogError::Poisoned { .. }));
     opened.events.wait_poisoned();
 }
 
@@ -67,14 +61,8 @@ fn a_disk_without_room_for_a_segment_refuses_until_there_is_room() {
         }
     };
     assert!(matches!(error, LogError::Full { .. }), "{error}");
-    assert!(matches!(
-        opened.append(&[body(99, 600)]),
-        Err(LogError::Full { .. })
-    ));
-    assert!(
-        opened.sync(opened.log.appended()),
-        "what is there can be made durable"
-    );
+    assert!(matches!(opened.append(&[body(99, 600)]), Err(LogError::Full { .. })));
+    assert!(opened.sync(opened.log.appended()), "what is there can be made durable");
     // Smaller writes still fit.
     opened.append(&["small"]).unwrap();
     written.push(b"small".to_vec());
@@ -98,19 +86,12 @@ fn a_write_that_the_full_disk_cut_short_leaves_nothing_behind() {
         fs.fill_up_writes(Some(put));
         // Records of equal length: what was left of the second would be valid behind a new first.
         let mut refused = batch(&[body(1, 25), body(2, 25), body(3, 25)]);
-        assert!(matches!(
-            opened.log.append(&mut refused),
-            Err(LogError::Full { .. })
-        ));
+        assert!(matches!(opened.log.append(&mut refused), Err(LogError::Full { .. })));
         assert_eq!(opened.log.appended(), before.end);
         drop(opened);
         fs.fill_up_writes(None);
         let opened = open(&fs).unwrap();
-        assert_eq!(
-            bodies(&opened.records),
-            [b"before".to_vec()],
-            "{put} bytes were put"
-        );
+        assert_eq!(bodies(&opened.records), [b"before".to_vec()], "{put} bytes were put");
         drop(opened);
 
         let fs = MemFs::new();
@@ -134,10 +115,7 @@ fn writers_that_wait_for_their_sync_share_it() {
     const WRITERS: usize = 16;
     const RECORDS: usize = 25;
     let fs = MemFs::new();
-    let options = LogOptions {
-        segment_bytes: 1 << 20,
-        ..OPTIONS
-    };
+    let options = LogOptions { segment_bytes: 1 << 20, ..OPTIONS };
     let opened = open_with(Arc::new(fs.clone()), &dir(), options).unwrap();
     fs.delay_syncs(Duration::from_millis(2));
     std::thread::scope(|scope| {
@@ -153,10 +131,7 @@ fn writers_that_wait_for_their_sync_share_it() {
         }
     });
     let syncs = opened.log.stats().syncs;
-    assert!(
-        syncs >= RECORDS as u64,
-        "each writer waits for {RECORDS} syncs one by one"
-    );
+    assert!(syncs >= RECORDS as u64, "each writer waits for {RECORDS} syncs one by one");
     assert!(syncs <= (WRITERS * RECORDS / 4) as u64, "{syncs} syncs");
     drop(opened);
     assert_eq!(open(&fs).unwrap().records.len(), WRITERS * RECORDS);
@@ -165,21 +140,14 @@ fn writers_that_wait_for_their_sync_share_it() {
 #[test]
 fn what_nobody_asked_to_sync_is_durable_after_the_interval() {
     let fs = MemFs::new();
-    let options = LogOptions {
-        sync_interval: Duration::from_millis(20),
-        ..OPTIONS
-    };
+    let options = LogOptions { sync_interval: Duration::from_millis(20), ..OPTIONS };
     let opened = open_with(Arc::new(fs.clone()), &dir(), options).unwrap();
     let receipt = opened.append(&["everysec"]).unwrap();
     assert!(opened.events.wait_durable(receipt.end));
     let syncs = opened.log.stats().syncs;
     let receipt = opened.append(&["again"]).unwrap();
     assert!(opened.events.wait_durable(receipt.end));
-    assert_eq!(
-        opened.log.stats().syncs,
-        syncs + 1,
-        "an idle log is not synced"
-    );
+    assert_eq!(opened.log.stats().syncs, syncs + 1, "an idle log is not synced");
 }
 
 #[test]

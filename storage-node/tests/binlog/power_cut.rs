@@ -15,9 +15,8 @@ struct Script {
 fn run(opened: &Opened, script: &mut Script, from: usize) {
     for turn in from..from + 24 {
         let lengths = [40, 900 + turn * 10, 300, 2500];
-        let bodies: Vec<_> = (0..1 + turn % 4)
-            .map(|i| body(turn * 10 + i, lengths[(turn + i) % 4]))
-            .collect();
+        let bodies: Vec<_> =
+            (0..1 + turn % 4).map(|i| body(turn * 10 + i, lengths[(turn + i) % 4])).collect();
         // Before the append: it may fail and still leave some of it.
         script.appended.extend(bodies.iter().cloned());
         let Ok(receipt) = opened.append(&bodies) else {
@@ -34,9 +33,7 @@ fn run(opened: &Opened, script: &mut Script, from: usize) {
 
 fn modes(sync: u64) -> impl Iterator<Item = PowerCut> {
     let torn = (0..12).map(move |seed| PowerCut::TornSectors(sync * 1000 + seed));
-    [PowerCut::LoseUnsynced, PowerCut::KeepAll]
-        .into_iter()
-        .chain(torn)
+    [PowerCut::LoseUnsynced, PowerCut::KeepAll].into_iter().chain(torn)
 }
 
 #[test]
@@ -45,10 +42,7 @@ fn a_power_cut_at_any_sync_loses_no_confirmed_record_and_invents_none() {
     for sync in 1.. {
         let fs = MemFs::new();
         fs.cut_power_at_sync(sync);
-        let mut script = Script {
-            appended: Vec::new(),
-            confirmed: 0,
-        };
+        let mut script = Script { appended: Vec::new(), confirmed: 0 };
         if let Ok(opened) = open(&fs) {
             run(&opened, &mut script, 0);
         }
@@ -70,32 +64,18 @@ fn a_power_cut_at_any_sync_loses_no_confirmed_record_and_invents_none() {
 fn check(found: &MemFs, script: &Script, story: &str) {
     let opened = open(found).unwrap_or_else(|error| panic!("{story}: {error}"));
     let recovered = bodies(&opened.records);
-    assert!(
-        recovered.len() >= script.confirmed,
-        "{story}: lost a confirmed record"
-    );
+    assert!(recovered.len() >= script.confirmed, "{story}: lost a confirmed record");
     assert_eq!(recovered[..], script.appended[..recovered.len()], "{story}");
 
-    let mut again = Script {
-        confirmed: recovered.len(),
-        appended: recovered,
-    };
+    let mut again = Script { confirmed: recovered.len(), appended: recovered };
     run(&opened, &mut again, 100);
     found.cut_power();
     drop(opened);
-    for mode in [
-        PowerCut::LoseUnsynced,
-        PowerCut::TornSectors(7),
-        PowerCut::KeepAll,
-    ] {
+    for mode in [PowerCut::LoseUnsynced, PowerCut::TornSectors(7), PowerCut::KeepAll] {
         let opened = open(&found.after_power_cut(mode)).unwrap();
         let recovered = bodies(&opened.records);
         assert!(recovered.len() >= again.confirmed, "{story}, then {mode:?}");
-        assert_eq!(
-            recovered[..],
-            again.appended[..recovered.len()],
-            "{story}, then {mode:?}"
-        );
+        assert_eq!(recovered[..], again.appended[..recovered.len()], "{story}, then {mode:?}");
     }
 }
 
@@ -104,10 +84,7 @@ fn a_power_cut_during_recovery_changes_nothing() {
     // A log with a torn tail over two segments.
     let fs = MemFs::new();
     let opened = open(&fs).unwrap();
-    let mut script = Script {
-        appended: Vec::new(),
-        confirmed: 0,
-    };
+    let mut script = Script { appended: Vec::new(), confirmed: 0 };
     run(&opened, &mut script, 0);
     fs.cut_power();
     drop(opened);
@@ -120,10 +97,7 @@ fn a_power_cut_during_recovery_changes_nothing() {
             }
             let found = found.after_power_cut(PowerCut::TornSectors(seed + 99));
             let recovered = bodies(&open(&found).unwrap().records);
-            assert!(
-                recovered.len() >= script.confirmed,
-                "seed {seed}, sync {sync}"
-            );
+            assert!(recovered.len() >= script.confirmed, "seed {seed}, sync {sync}");
             assert_eq!(recovered[..], script.appended[..recovered.len()]);
         }
     }
@@ -134,9 +108,7 @@ fn a_crash_during_release_leaves_a_log_without_a_gap() {
     for sync in 1..12 {
         let fs = MemFs::new();
         let opened = open(&fs).unwrap();
-        let receipts: Vec<_> = (0..30)
-            .map(|i| opened.append(&[body(i, 1500)]).unwrap())
-            .collect();
+        let receipts: Vec<_> = (0..30).map(|i| opened.append(&[body(i, 1500)]).unwrap()).collect();
         let last = receipts[29];
         assert!(opened.sync(last.end));
         fs.cut_power_at_sync(fs.syncs() + sync);
@@ -166,10 +138,7 @@ fn dropping_the_log_makes_all_of_it_durable() {
 fn what_a_killed_process_left_unsynced_is_durable_once_the_log_is_open_again() {
     let fs = MemFs::new();
     let killed = open(&fs).unwrap();
-    let mut script = Script {
-        appended: Vec::new(),
-        confirmed: 0,
-    };
+    let mut script = Script { appended: Vec::new(), confirmed: 0 };
     run(&killed, &mut script, 0);
     let last = killed.append(&["in the page cache only"]).unwrap();
     script.appended.push(b"in the page cache only".to_vec());

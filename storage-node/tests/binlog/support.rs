@@ -58,10 +58,7 @@ impl Events {
                 seen.0 < upto && seen.1.is_none()
             })
             .unwrap();
-        assert!(
-            !timeout.timed_out(),
-            "the sync thread is silent: {seen:?}, wanted {upto}"
-        );
+        assert!(!timeout.timed_out(), "the sync thread is silent: {seen:?}, wanted {upto}");
         seen.0 >= upto
     }
 
@@ -112,20 +109,13 @@ pub(crate) fn open_with(
     log.on_sync(move |event| told.take(event));
     assert_eq!(report.records, records.len() as u64);
     assert_eq!((log.appended(), log.durable()), (report.end, report.end));
-    Ok(Opened {
-        log,
-        report,
-        records,
-        events,
-    })
+    Ok(Opened { log, report, records, events })
 }
 
 pub(crate) fn batch(bodies: &[impl AsRef<[u8]>]) -> Batch {
     let mut batch = Batch::new();
     for body in bodies {
-        batch
-            .push(|buf| buf.extend_from_slice(body.as_ref()))
-            .unwrap();
+        batch.push(|buf| buf.extend_from_slice(body.as_ref())).unwrap();
     }
     batch
 }

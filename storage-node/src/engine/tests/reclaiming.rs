@@ -82,9 +82,10 @@ fn fields_that_a_header_hides_go_in_slices_and_the_header_goes_last() {
     bench.reclaim_all(1);
     assert_eq!(bench.records("hash").len(), 2, "the header and the new field");
     bench.reclaim_all(1);
-    assert_eq!(bench.records("hash").len(), 2, "the header waits for the flush");
     bench.flush();
     bench.reclaim_all(1);
+    assert_eq!(bench.records("hash").len(), 2, "the header stays until it is durably gone");
+    bench.flush();
     assert_eq!(bench.records("hash"), [b"\x02new".to_vec()]);
     bench.flush();
     bench.reopen();
@@ -106,7 +107,11 @@ fn an_expired_object_goes_wholly() {
     bench.reclaim_all(500);
     assert_eq!((bench.records("hash").len(), bench.count(500)), (1, 0));
     bench.flush();
+    bench.reclaim_all(600);
+    bench.flush();
+    assert_eq!(bench.records("hash").len(), 1, "the header has its time of grace");
     bench.reclaim_all(20_000);
+    bench.flush();
     assert_eq!(bench.records("hash").len(), 0);
 }
 
@@ -118,7 +123,7 @@ fn fields_under_an_expired_string_never_come_back() {
     bench.set("mixed", 100, "blind");
     assert_eq!(bench.count(99), 1);
     bench.reclaim_all(100);
-    assert_eq!(bench.records("mixed"), [b"\x01".to_vec()], "the string still hides the field");
+    assert_eq!(bench.records("mixed").len(), 2, "the string still hides the field");
     assert_eq!(bench.count(100), 0);
     bench.flush_partly(1);
     bench.reopen();
@@ -142,8 +147,8 @@ fn a_string_over_a_hash_hides_it_until_reclaim_removes_it() {
     assert_eq!(bench.count(1), 1);
     bench.flush();
     bench.reclaim_all(1);
-    assert_eq!(bench.records("mixed"), [b"\x01".to_vec()]);
     bench.flush();
+    assert_eq!(bench.records("mixed"), [b"\x01".to_vec()]);
     bench.reclaim_all(1);
     bench.flush();
     bench.reopen();

@@ -73,9 +73,7 @@ impl<'v, V: View> Action<'v, '_, V> {
     ) -> Result<Target<'v>, Refused> {
         let now_ms = self.at.now_ms;
         if replace && field == Field::Unnamed {
-            return Ok(Target::of_replacing_string(
-                self.view, self.keys, look, now_ms,
-            )?);
+            return Ok(Target::of_replacing_string(self.view, self.keys, look, now_ms)?);
         }
         if replace {
             let state = ObjectState::load(self.view, self.keys, now_ms)?;
@@ -142,11 +140,7 @@ impl<'v, V: View> Action<'v, '_, V> {
         let Some(record) = self.find(write.at.field)?.was.into_record() else {
             return Ok(Outcome::missing());
         };
-        let Live {
-            expire_at: present,
-            value,
-            ..
-        } = object::live(&record);
+        let Live { expire_at: present, value, .. } = object::live(&record);
         let expire_at = self.resolve(write.expiry, Some(present));
         if !expiry::allows(rule, present, expire_at) {
             return Ok(Outcome::present(record, write.want));
@@ -175,18 +169,8 @@ impl<'v, V: View> Action<'v, '_, V> {
         if !expiry::allows(rule, present, expire_at) {
             return Ok(Outcome::present_hash(present));
         }
-        let body = Body::Header {
-            expire_at,
-            cleared: state.header.cleared,
-        };
-        self.step.push(
-            self.keys.header(),
-            &Stored {
-                version: self.at.version,
-                body,
-            },
-            &[],
-        );
+        let body = Body::Header { expire_at, cleared: state.header.cleared };
+        self.step.push(self.keys.header(), &Stored { version: self.at.version, body }, &[]);
         Ok(self.stored(Existed::Yes, expire_at, 0, Told::Nothing))
     }
 
@@ -206,14 +190,7 @@ impl<'v, V: View> Action<'v, '_, V> {
         value: Told<'v>,
     ) -> Outcome<'v> {
         let total = u32::try_from(total).expect("checked against VALUE_BYTES_MAX");
-        Outcome {
-            applied: true,
-            existed,
-            version: self.at.version,
-            expire_at,
-            total,
-            value,
-        }
+        Outcome { applied: true, existed, version: self.at.version, expire_at, total, value }
     }
 
     /// Writes a value, `head` and `tail` together, to its place.
@@ -237,23 +214,14 @@ impl<'v, V: View> Action<'v, '_, V> {
     }
 
     fn push_value(&mut self, field: Field<'_>, expire_at: u64, head: &[u8], tail: &[u8]) {
-        let body = Body::Value {
-            expire_at,
-            value: head,
-        };
-        let stored = Stored {
-            version: self.at.version,
-            body,
-        };
+        let body = Body::Value { expire_at, value: head };
+        let stored = Stored { version: self.at.version, body };
         self.step.push(self.keys.field(field), &stored, tail);
     }
 
     /// Deletes one record.
     fn bury(&mut self, field: Field<'_>) {
-        let stored = Stored {
-            version: self.at.version,
-            body: Body::Tombstone,
-        };
+        let stored = Stored { version: self.at.version, body: Body::Tombstone };
         self.step.push(self.keys.field(field), &stored, &[]);
     }
 
@@ -268,18 +236,8 @@ impl<'v, V: View> Action<'v, '_, V> {
 
     /// Clears all that the object had, and its expiry.
     fn reset_header(&mut self) {
-        let body = Body::Header {
-            expire_at: 0,
-            cleared: self.at.cleared,
-        };
-        self.step.push(
-            self.keys.header(),
-            &Stored {
-                version: self.at.version,
-                body,
-            },
-            &[],
-        );
+        let body = Body::Header { expire_at: 0, cleared: self.at.cleared };
+        self.step.push(self.keys.header(), &Stored { version: self.at.version, body }, &[]);
         self.bury_earlier_fields();
     }
 
@@ -288,10 +246,7 @@ impl<'v, V: View> Action<'v, '_, V> {
     fn bury_earlier_fields(&mut self) {
         let Some(earlier) = self.earlier else { return };
         let start = [self.keys.prefix(), key::NAMED_SUFFIX_START].concat();
-        let stored = Stored {
-            version: self.at.version,
-            body: Body::Tombstone,
-        };
+        let stored = Stored { version: self.at.version, body: Body::Tombstone };
         for change in earlier.range(&start, &start) {
             if Live::of(&change.stored).is_some() {
                 self.step.push(change.key, &stored, &[]);

@@ -37,11 +37,7 @@ pub(super) fn run<V: View>(
 ) -> Result<(), Refused> {
     let items = batch.conditions.len() + batch.writes.len();
     if items > BATCH_ITEMS_MAX {
-        return Err(Refused::over_limit(
-            "items of the batch:",
-            items,
-            BATCH_ITEMS_MAX,
-        ));
+        return Err(Refused::over_limit("items of the batch:", items, BATCH_ITEMS_MAX));
     }
     let refused = first_refused(view, &batch.conditions, at.now_ms, &mut draft.keys)?;
     let mut answers = Answers::default();
@@ -49,42 +45,22 @@ pub(super) fn run<V: View>(
         if refused.is_some() {
             answers.push(&present(view, write, at.now_ms, &mut draft.keys)?.written());
         } else {
-            let Draft {
-                keys,
-                step,
-                batch: earlier,
-            } = &mut *draft;
+            let Draft { keys, step, batch: earlier } = &mut *draft;
             let layered = Layered::new(view, earlier);
-            let mut action = Action {
-                view: &layered,
-                earlier: Some(earlier),
-                at,
-                keys,
-                step,
-            };
+            let mut action = Action { view: &layered, earlier: Some(earlier), at, keys, step };
             answers.push(&action.run(write)?.written());
             draft.absorb_step();
         }
         check_result(draft, &answers)?;
     }
-    reply::encode(
-        answer,
-        &Reply::Batch(BatchReply {
-            refused,
-            written: answers.written(),
-        }),
-    );
+    reply::encode(answer, &Reply::Batch(BatchReply { refused, written: answers.written() }));
     Ok(())
 }
 
 fn check_result(draft: &Draft, answers: &Answers) -> Result<(), Refused> {
     let changes = draft.batch.len();
     if changes > CHANGES_MAX {
-        return Err(Refused::over_limit(
-            "records changed by the batch:",
-            changes,
-            CHANGES_MAX,
-        ));
+        return Err(Refused::over_limit("records changed by the batch:", changes, CHANGES_MAX));
     }
     let items = changes + answers.written.len();
     let bytes = draft.batch.bytes() + answers.values.len() + items * ITEM_BYTES;
@@ -154,11 +130,7 @@ fn present<'v, V: View>(
         | OpAction::Append { .. }
         | OpAction::Touch { .. } => false,
     };
-    let field = if of_object {
-        Field::Unnamed
-    } else {
-        write.at.field
-    };
+    let field = if of_object { Field::Unnamed } else { write.at.field };
     if let Some(record) = object::record(view, keys, Address { field, ..write.at }, now_ms)? {
         return Ok(Outcome::present(record, write.want));
     }
@@ -191,8 +163,7 @@ struct Answer {
 impl Answers {
     fn push(&mut self, written: &Written<'_>) {
         let start = self.values.len();
-        self.values
-            .extend_from_slice(written.value.unwrap_or_default());
+        self.values.extend_from_slice(written.value.unwrap_or_default());
         self.written.push(Answer {
             applied: written.applied,
             existed: written.existed,

@@ -48,8 +48,7 @@ impl Draft {
     pub(super) fn absorb_step(&mut self) {
         for slot in self.step.slots.iter_mut().take(self.step.used) {
             let stored = std::mem::take(&mut slot.stored);
-            self.batch
-                .set(slot.key.as_slice().into(), stored, Lsn::default());
+            self.batch.set(slot.key.as_slice().into(), stored, Lsn::default());
         }
         self.step.clear();
     }
@@ -74,10 +73,7 @@ impl Step {
         if self.used == self.slots.len() {
             self.slots.push(Slot::default());
         }
-        let slot = self
-            .slots
-            .get_mut(self.used)
-            .expect("a slot was added if none was free");
+        let slot = self.slots.get_mut(self.used).expect("a slot was added if none was free");
         self.used += 1;
         slot.key.clear();
         slot.key.extend_from_slice(key);

@@ -12,10 +12,9 @@ pub(super) fn resolve(expiry: Expiry, now_ms: u64, present: Option<u64>) -> u64 
         Expiry::Never => 0,
         Expiry::At(at_ms) => at_ms.max(1),
         Expiry::After(ms) => now_ms.saturating_add(ms).max(1),
-        Expiry::AfterSeconds(seconds) => (now_ms / 1000)
-            .saturating_add_signed(i64::from(seconds))
-            .saturating_mul(1000)
-            .max(1),
+        Expiry::AfterSeconds(seconds) => {
+            (now_ms / 1000).saturating_add_signed(i64::from(seconds)).saturating_mul(1000).max(1)
+        }
     }
 }
 
@@ -72,11 +71,7 @@ mod tests {
         for ((present, new), allowed) in table {
             for rule in [Always, IfNever, IfExpiring, IfLater, IfEarlier] {
                 let expected = allowed.contains(&rule);
-                assert_eq!(
-                    allows(rule, present, new),
-                    expected,
-                    "{rule:?} {present} -> {new}"
-                );
+                assert_eq!(allows(rule, present, new), expected, "{rule:?} {present} -> {new}");
             }
         }
     }

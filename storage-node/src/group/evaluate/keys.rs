@@ -21,9 +21,7 @@ impl KeyBuffer {
     /// The prefix of all keys of the object.
     #[must_use]
     pub fn prefix(&self) -> &[u8] {
-        self.bytes
-            .get(..self.prefix_bytes)
-            .expect("the buffer begins with the prefix")
+        self.bytes.get(..self.prefix_bytes).expect("the buffer begins with the prefix")
     }
 
     /// The key of the object's header.

@@ -17,11 +17,9 @@ impl<'a> Live<'a> {
     /// The value in a stored record. Whether it exists is for the caller to know.
     pub(super) fn of(stored: &Stored<'a>) -> Option<Self> {
         match stored.body {
-            Body::Value { expire_at, value } => Some(Self {
-                version: stored.version,
-                expire_at,
-                value,
-            }),
+            Body::Value { expire_at, value } => {
+                Some(Self { version: stored.version, expire_at, value })
+            }
             Body::Tombstone | Body::Header { .. } => None,
         }
     }
@@ -33,11 +31,6 @@ impl<'a> Live<'a> {
 
     /// The record with `part` of its value, as it is answered.
     pub(super) fn found(&self, part: &'a [u8]) -> Found<'a> {
-        Found {
-            version: self.version,
-            expire_at: self.expire_at,
-            total: self.total(),
-            value: part,
-        }
+        Found { version: self.version, expire_at: self.expire_at, total: self.total(), value: part }
     }
 }

@@ -17,9 +17,7 @@ pub(super) fn add(present: Option<&[u8]>, delta: i64, style: AddStyle) -> Result
         (None, _) => Ok(delta),
         (Some(text), AddStyle::Strict) => {
             let number = strict(text).ok_or_else(Refused::not_integer)?;
-            number
-                .checked_add(delta)
-                .ok_or_else(|| Refused::overflow(number, delta))
+            number.checked_add(delta).ok_or_else(|| Refused::overflow(number, delta))
         }
         (Some(text), AddStyle::Lenient) => Ok(lenient(text).wrapping_add(delta)),
     }
@@ -49,17 +47,10 @@ fn lenient(text: &[u8]) -> i64 {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),
     };
-    (digits
-        .iter()
-        .map_while(|byte| char::from(*byte).to_digit(10)))
-    .fold(0i64, |number, digit| {
+    (digits.iter().map_while(|byte| char::from(*byte).to_digit(10))).fold(0i64, |number, digit| {
         let shifted = number.saturating_mul(10);
         let digit = i64::from(digit);
-        if negative {
-            shifted.saturating_sub(digit)
-        } else {
-            shifted.saturating_add(digit)
-        }
+        if negative { shifted.saturating_sub(digit) } else { shifted.saturating_add(digit) }
     })
 }
 
@@ -80,9 +71,7 @@ impl Decimal {
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        self.bytes
-            .get(..self.length)
-            .expect("the length was measured in the buffer")
+        self.bytes.get(..self.length).expect("the length was measured in the buffer")
     }
 }
 
@@ -153,9 +142,7 @@ mod tests {
     fn overflow_is_refused_or_wraps() {
         let max: &[u8] = b"9223372036854775807";
         let refused = add(Some(max), 1, AddStyle::Strict);
-        let Err(Refused::Failure(failure)) = refused else {
-            panic!("{refused:?}")
-        };
+        let Err(Refused::Failure(failure)) = refused else { panic!("{refused:?}") };
         assert_eq!(failure.code, FailureCode::Overflow);
         assert_eq!(add(Some(max), 1, AddStyle::Lenient).unwrap(), i64::MIN);
         assert_eq!(add(None, i64::MIN, AddStyle::Strict).unwrap(), i64::MIN);
@@ -164,10 +151,7 @@ mod tests {
     #[test]
     fn decimals_are_spelled_whole() {
         for number in [0, 1, -1, i64::MAX, i64::MIN] {
-            assert_eq!(
-                Decimal::of(number).as_bytes(),
-                number.to_string().as_bytes()
-            );
+            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
         }
     }
 }

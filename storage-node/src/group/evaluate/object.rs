@@ -37,20 +37,14 @@ impl Header {
 /// The header of the object that `keys` is turned to.
 pub(super) fn header<V: View>(view: &V, keys: &mut KeyBuffer) -> Result<Header, EngineError> {
     let record = header_record(view, keys)?;
-    Ok(record
-        .map(|record| Header::of(&record.stored()))
-        .unwrap_or_default())
+    Ok(record.map(|record| Header::of(&record.stored())).unwrap_or_default())
 }
 
 fn header_record<'v, V: View>(
     view: &'v V,
     keys: &mut KeyBuffer,
 ) -> Result<Option<RecordRef<'v>>, EngineError> {
-    if view.may_have_headers() {
-        view.record(keys.header())
-    } else {
-        Ok(None)
-    }
+    if view.may_have_headers() { view.record(keys.header()) } else { Ok(None) }
 }
 
 /// Whether the object's string may hide fields of an older hash, which would come back if the string
@@ -60,11 +54,7 @@ pub(super) fn may_hide_fields<V: View>(view: &V, keys: &KeyBuffer) -> Result<boo
     view.fields(keys.prefix(), key::NAMED_SUFFIX_START, &mut |_, stored| {
         deleted += 1;
         found = stored.body != Body::Tombstone || deleted == PROBES_MAX;
-        if found {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(found)
 }
@@ -87,28 +77,16 @@ impl<'v> ObjectState<'v> {
         let header = header_record(view, keys)?;
         let header = header.as_ref().map(RecordRef::stored);
         let unnamed = view.record(keys.field(Field::Unnamed))?;
-        let hiding = Hiding::new(
-            header.as_ref(),
-            unnamed.as_ref().map(RecordRef::stored).as_ref(),
-            now_ms,
-        );
+        let hiding =
+            Hiding::new(header.as_ref(), unnamed.as_ref().map(RecordRef::stored).as_ref(), now_ms);
         let header = header.as_ref().map(Header::of).unwrap_or_default();
-        Ok(Self {
-            header,
-            hiding,
-            unnamed,
-            now_ms,
-        })
+        Ok(Self { header, hiding, unnamed, now_ms })
     }
 
     /// The string's record, if the object is one.
     pub(super) fn string(&self) -> Option<Live<'_>> {
         let stored = self.unnamed.as_ref()?.stored();
-        if self.hiding.unnamed_visible(&stored) {
-            Live::of(&stored)
-        } else {
-            None
-        }
+        if self.hiding.unnamed_visible(&stored) { Live::of(&stored) } else { None }
     }
 
     /// Whether the unnamed record is a value that does not exist any more, but has `version`: it
@@ -126,11 +104,7 @@ impl<'v> ObjectState<'v> {
 
     /// [`Self::string`], still stored.
     pub(super) fn into_string(self) -> Option<RecordRef<'v>> {
-        if self.string().is_some() {
-            self.unnamed
-        } else {
-            None
-        }
+        if self.string().is_some() { self.unnamed } else { None }
     }
 
     /// Whether the hash's expiry alone hides every field.
@@ -140,11 +114,7 @@ impl<'v> ObjectState<'v> {
 
     /// A stored named field, if it exists.
     fn live<'a>(&self, stored: &Stored<'a>) -> Option<Live<'a>> {
-        if self.hiding.named_visible(stored) {
-            Live::of(stored)
-        } else {
-            None
-        }
+        if self.hiding.named_visible(stored) { Live::of(stored) } else { None }
     }
 
     /// The record of a field, if it exists; a string has no named fields.

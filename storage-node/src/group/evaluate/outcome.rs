@@ -52,40 +52,21 @@ impl<'v> Outcome<'v> {
 
     /// A record is there, and nothing was done.
     pub(super) fn present(record: RecordRef<'v>, want: Want) -> Self {
-        let Live {
-            version, expire_at, ..
-        } = object::live(&record);
+        let Live { version, expire_at, .. } = object::live(&record);
         let total = object::live(&record).total();
         let value = Told::was(Some(record), want);
-        Self {
-            applied: false,
-            existed: Existed::Yes,
-            version,
-            expire_at,
-            total,
-            value,
-        }
+        Self { applied: false, existed: Existed::Yes, version, expire_at, total, value }
     }
 
     /// A hash is there, and nothing was done.
     pub(super) fn present_hash(expire_at: u64) -> Self {
-        Self {
-            existed: Existed::Yes,
-            expire_at,
-            ..Self::missing()
-        }
+        Self { existed: Existed::Yes, expire_at, ..Self::missing() }
     }
 
     /// The record or object was deleted by a write of `version`.
     pub(super) fn deleted(version: Version, was: Option<RecordRef<'v>>, want: Want) -> Self {
         let value = Told::was(was, want);
-        Self {
-            applied: true,
-            existed: Existed::Yes,
-            version,
-            value,
-            ..Self::missing()
-        }
+        Self { applied: true, existed: Existed::Yes, version, value, ..Self::missing() }
     }
 
     /// The outcome as it is encoded.

@@ -25,10 +25,7 @@ pub(super) fn read<V: View>(
     out: &mut Vec<u8>,
 ) -> Result<(), Refused> {
     range.object.check()?;
-    range
-        .object
-        .field(range.after.unwrap_or_default())
-        .check()?;
+    range.object.field(range.after.unwrap_or_default()).check()?;
     keys.set_object(range.object);
     let state = ObjectState::load(view, keys, now_ms)?;
     let (kind, expire_at) = match state.string() {
@@ -59,12 +56,7 @@ struct Page<'o> {
 
 impl<'o> Page<'o> {
     fn begin(out: &'o mut Vec<u8>, kind: ObjectKind, expire_at: u64, range: &Range<'_>) -> Self {
-        let empty = RangeReply {
-            kind,
-            expire_at,
-            fields: Vec::new(),
-            more: false,
-        };
+        let empty = RangeReply { kind, expire_at, fields: Vec::new(), more: false };
         response::encode_reply(out, &Reply::Range(empty));
         let bounded = |asked: u32, max| usize::try_from(asked).map_or(max, |n| n.clamp(1, max));
         Self {
@@ -103,14 +95,9 @@ impl<'o> Page<'o> {
     }
 
     fn end(self) {
-        let count = u32::try_from(self.count)
-            .expect("at most BATCH_ITEMS_MAX")
-            .to_le_bytes();
+        let count = u32::try_from(self.count).expect("at most BATCH_ITEMS_MAX").to_le_bytes();
         let tail_at = self.fields_at - 1 - count.len();
-        let tail = self
-            .out
-            .get_mut(tail_at..self.fields_at)
-            .expect("the empty page was written");
+        let tail = self.out.get_mut(tail_at..self.fields_at).expect("the empty page was written");
         let (more, counted) = tail.split_first_mut().expect("more comes before the count");
         *more = u8::from(self.more);
         counted.copy_from_slice(&count);

@@ -73,18 +73,12 @@ impl Seen<'_> {
         let clamp = |bytes: u32| usize::try_from(bytes).map_or(length, |bytes| bytes.min(length));
         let (offset, limit) = (clamp(part.offset), clamp(part.limit));
         let end = (offset + limit).min(length);
-        let value = record
-            .value
-            .get(offset..end)
-            .expect("both ends are inside the value");
+        let value = record.value.get(offset..end).expect("both ends are inside the value");
         Lookup::Found(record.found(value))
     }
 }
 
-const WHOLE: Part = Part {
-    offset: 0,
-    limit: u32::MAX,
-};
+const WHOLE: Part = Part { offset: 0, limit: u32::MAX };
 
 fn see<'v, V: View>(
     view: &'v V,
@@ -105,9 +99,7 @@ fn see<'v, V: View>(
         }
         Field::Unnamed => Seen::Found(state.into_string().expect("it was just there")),
         Field::Named(_) if state.string().is_some() => Seen::WrongKind,
-        Field::Named(name) => state
-            .field(view, keys, name)?
-            .map_or(Seen::Missing, Seen::Found),
+        Field::Named(name) => state.field(view, keys, name)?.map_or(Seen::Missing, Seen::Found),
     })
 }
 
@@ -130,9 +122,7 @@ fn read_many<V: View>(
     keys: &mut KeyBuffer,
     out: &mut Vec<u8>,
 ) -> Result<(), Refused> {
-    let bytes_max = usize::try_from(many.bytes_max)
-        .unwrap_or(usize::MAX)
-        .min(ANSWER_BYTES_MAX);
+    let bytes_max = usize::try_from(many.bytes_max).unwrap_or(usize::MAX).min(ANSWER_BYTES_MAX);
     let mut seen = Vec::with_capacity(many.at.len());
     let mut bytes = 0;
     for at in many.at.iter().take(BATCH_ITEMS_MAX) {
@@ -185,26 +175,12 @@ fn describe_fields<V: View>(
     let mut fields = 0u64;
     state.fields(view, keys, None, |_, _| {
         fields += 1;
-        if count {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     let version = Version::default();
     if fields == 0 {
-        return Ok(Described {
-            kind: ObjectKind::Missing,
-            expire_at: 0,
-            version,
-            size: 0,
-        });
+        return Ok(Described { kind: ObjectKind::Missing, expire_at: 0, version, size: 0 });
     }
     let size = if count { fields } else { 0 };
-    Ok(Described {
-        kind: ObjectKind::Hash,
-        expire_at: state.hash_expire_at(),
-        version,
-        size,
-    })
+    Ok(Described { kind: ObjectKind::Hash, expire_at: state.hash_expire_at(), version, size })
 }

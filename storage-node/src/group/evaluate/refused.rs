@@ -36,11 +36,7 @@ impl Refused {
     }
 
     pub(super) fn not_integer() -> Self {
-        Failure::new(
-            FailureCode::NotInteger,
-            "the value is not a 64-bit decimal integer",
-        )
-        .into()
+        Failure::new(FailureCode::NotInteger, "the value is not a 64-bit decimal integer").into()
     }
 
     pub(super) fn overflow(present: i64, delta: i64) -> Self {
@@ -50,11 +46,7 @@ impl Refused {
 
     /// The operation belongs to another evaluator.
     pub(super) fn misdirected(wanted: &str) -> Self {
-        Failure::new(
-            FailureCode::Malformed,
-            format!("the operation is not {wanted}"),
-        )
-        .into()
+        Failure::new(FailureCode::Malformed, format!("the operation is not {wanted}")).into()
     }
 }
 
@@ -67,11 +59,7 @@ impl From<NameTooLong> for Refused {
 /// A value may have so many bytes.
 pub(super) fn check_value(bytes: usize) -> Result<(), Refused> {
     if bytes > VALUE_BYTES_MAX {
-        return Err(Refused::over_limit(
-            "bytes of the value:",
-            bytes,
-            VALUE_BYTES_MAX,
-        ));
+        return Err(Refused::over_limit("bytes of the value:", bytes, VALUE_BYTES_MAX));
     }
     Ok(())
 }

@@ -91,10 +91,7 @@ impl<'v> Target<'v> {
                 }
                 let spent_string = state.has_spent_string(at.version);
                 let target = Self::of_named(&state, view, keys, name, look)?;
-                Ok(Self {
-                    spent_string,
-                    ..target
-                })
+                Ok(Self { spent_string, ..target })
             }
         }
     }
@@ -112,10 +109,7 @@ impl<'v> Target<'v> {
         }
         let record = state.field(view, keys, name)?;
         let stale_header = expiring && record.is_none() && !state.any_field(view, keys)?;
-        Ok(Self {
-            stale_header,
-            ..Self::of_was(Was::of(record))
-        })
+        Ok(Self { stale_header, ..Self::of_was(Was::of(record)) })
     }
 
     /// The place of a string that replaces its object, whatever that is. Reads nothing when nothing
@@ -128,10 +122,7 @@ impl<'v> Target<'v> {
     ) -> Result<Self, EngineError> {
         if look == Look::Spared {
             let stale_header = object::header(view, keys)?.expire_at != 0;
-            return Ok(Self {
-                stale_header,
-                ..Self::of_was(Was::NotLooked)
-            });
+            return Ok(Self { stale_header, ..Self::of_was(Was::NotLooked) });
         }
         Ok(Self::of_string(ObjectState::load(view, keys, now_ms)?))
     }
@@ -143,17 +134,10 @@ impl<'v> Target<'v> {
 
     fn of_string(state: ObjectState<'v>) -> Self {
         let stale_header = state.header.expire_at != 0;
-        Self {
-            stale_header,
-            ..Self::of_was(Was::of(state.into_string()))
-        }
+        Self { stale_header, ..Self::of_was(Was::of(state.into_string())) }
     }
 
     fn of_was(was: Was<'v>) -> Self {
-        Self {
-            was,
-            stale_header: false,
-            spent_string: false,
-        }
+        Self { was, stale_header: false, spent_string: false }
     }
 }

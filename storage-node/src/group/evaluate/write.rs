@@ -23,10 +23,7 @@ pub fn write<V: View>(
     draft: &mut Draft,
     answer: &mut Vec<u8>,
 ) -> Result<bool, Refused> {
-    assert!(
-        at.cleared < at.version,
-        "a header must not clear the records of its own operation"
-    );
+    assert!(at.cleared < at.version, "a header must not clear the records of its own operation");
     draft.clear();
     let start = answer.len();
     let done = match op {
@@ -53,19 +50,8 @@ fn single<V: View>(
     draft: &mut Draft,
     answer: &mut Vec<u8>,
 ) -> Result<(), Refused> {
-    let Draft {
-        keys,
-        step,
-        batch: _,
-    } = draft;
-    let outcome = Action {
-        view,
-        earlier: None,
-        at,
-        keys,
-        step,
-    }
-    .run(write)?;
+    let Draft { keys, step, batch: _ } = draft;
+    let outcome = Action { view, earlier: None, at, keys, step }.run(write)?;
     reply::encode(answer, &Reply::Written(outcome.written()));
     Ok(())
 }

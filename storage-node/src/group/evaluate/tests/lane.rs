@@ -78,8 +78,7 @@ impl MemoryView {
                 let stored = self.records.get(&[&key[..parts.prefix_bytes], suffix].concat())?;
                 Some(Stored::decode(stored).unwrap())
             };
-            let hiding =
-                Hiding::new(of_object(false).as_ref(), of_object(true).as_ref(), now_ms);
+            let hiding = Hiding::new(of_object(false).as_ref(), of_object(true).as_ref(), now_ms);
             let record = Stored::decode(stored).unwrap();
             let visible = match parts.slot {
                 Slot::Field(Field::Unnamed) => hiding.unnamed_visible(&record),
@@ -98,13 +97,16 @@ impl MemoryView {
     }
 }
 
+/// A changed key and its encoded content.
+type Changed = (Vec<u8>, Vec<u8>);
+
 /// A lane with its leader.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) view: MemoryView,
     pub(super) overlay: Overlay,
     /// The records that the store has not applied yet.
-    log: VecDeque<(u64, Vec<(Vec<u8>, Vec<u8>)>)>,
+    log: VecDeque<(u64, Vec<Changed>)>,
     pub(super) now_ms: u64,
     pub(super) ticks: u64,
     draft: Draft,

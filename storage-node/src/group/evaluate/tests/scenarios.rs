@@ -102,8 +102,7 @@ fn an_expired_hash_is_written_again_without_its_old_fields_and_expiry() {
 
 #[test]
 fn a_hash_that_expired_in_the_same_batch_stays_gone() {
-    let story =
-        [put("k.f", "old"), touch_object("k", Expiry::At(900)), put("k.g", "new")];
+    let story = [put("k.f", "old"), touch_object("k", Expiry::At(900)), put("k.g", "new")];
     for mut lane in play(&story) {
         assert_eq!(lane.describe(object("k")), "Hash @0 #1");
         assert_eq!(lane.get(at("k.f")), "missing");
@@ -111,13 +110,19 @@ fn a_hash_that_expired_in_the_same_batch_stays_gone() {
 }
 
 #[test]
+fn a_new_expiry_does_not_bring_back_what_was_cleared() {
+    let mut lane = Lane::at(1_000);
+    for write in [put("k.f", "old"), delete_object("k"), put("k.g", "new")] {
+        lane.write(write);
+    }
+    lane.write(touch_object("k", Expiry::At(1_100)));
+    assert_eq!(lane.describe(object("k")), "Hash @1100 #1");
+}
+
+#[test]
 fn a_hash_that_lost_its_last_field_lost_its_expiry_as_well() {
-    let story = [
-        put("k.f", "old"),
-        touch_object("k", Expiry::At(1_100)),
-        delete("k.f"),
-        put("k.f", "new"),
-    ];
+    let story =
+        [put("k.f", "old"), touch_object("k", Expiry::At(1_100)), delete("k.f"), put("k.f", "new")];
     for mut lane in play(&story) {
         assert_eq!(lane.describe(object("k")), "Hash @0 #1");
     }
@@ -125,11 +130,8 @@ fn a_hash_that_lost_its_last_field_lost_its_expiry_as_well() {
 
 #[test]
 fn a_field_added_to_an_expiring_hash_expires_with_it() {
-    for mut lane in play(&[
-        put("k.f", "1"),
-        touch_object("k", Expiry::At(1_100)),
-        put("k.g", "2"),
-    ]) {
+    for mut lane in play(&[put("k.f", "1"), touch_object("k", Expiry::At(1_100)), put("k.g", "2")])
+    {
         assert_eq!(lane.describe(object("k")), "Hash @1100 #2");
         lane.now_ms = 1_100;
         assert_eq!(lane.get(at("k.g")), "missing");
@@ -138,11 +140,7 @@ fn a_field_added_to_an_expiring_hash_expires_with_it() {
 
 #[test]
 fn a_string_over_an_expiring_hash_does_not_inherit_its_expiry() {
-    for mut lane in play(&[
-        put("k.f", "1"),
-        touch_object("k", Expiry::At(1_100)),
-        put("k", "v"),
-    ]) {
+    for mut lane in play(&[put("k.f", "1"), touch_object("k", Expiry::At(1_100)), put("k", "v")]) {
         lane.now_ms = 1_200;
         assert_eq!(lane.get(at("k")), "=v #1 @0");
         lane.write(delete("k"));
