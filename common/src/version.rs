@@ -84,7 +84,7 @@ impl HlcClock {
     }
 }
 
-/// Wall time that does not follow a step of the system clock (guarantees 2.4): while wall and
+/// Wall time that does not follow a step of the system clock: while wall and
 /// monotonic time disagree by more than [`HLC_AHEAD_MS_MAX`] about how long ago the last agreement
 /// was, monotonic time counts on.
 #[derive(Clone, Copy, Debug, Default)]

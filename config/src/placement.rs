@@ -3,7 +3,7 @@
 use common::address::{NameTooLong, Object};
 use common::hash::KeyHash;
 use common::ids::Lane;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::topology::{PhysicalGroup, Server, Topology};
 
@@ -37,33 +37,45 @@ impl Topology {
     }
 }
 
-/// The placement of an object as the `/v1/where` endpoints answer it.
+/// The placement of an object as the `/v1/where` endpoints answer it. A name that is not UTF-8 is
+/// given in hex, as `object_hex` instead of `object`.
 ///
 /// # Errors
 /// A name is over its limit.
 pub fn where_json(
     topology: &Topology,
-    namespace: &str,
-    object: &str,
-    field: Option<&str>,
+    namespace: &[u8],
+    object: &[u8],
+    field: Option<&[u8]>,
 ) -> Result<Value, NameTooLong> {
-    let named = Object { namespace: namespace.as_bytes(), name: object.as_bytes() };
+    let named = Object { namespace, name: object };
     match field {
-        Some(field) => named.field(field.as_bytes()).check()?,
+        Some(field) => named.field(field).check()?,
         None => named.check()?,
     }
     let place = topology.placement(named);
-    Ok(json!({
-        "namespace": namespace,
-        "object": object,
-        "field": field,
-        "hash": place.hash.0,
-        "logic_group": place.lane.group.0,
-        "physical_group": place.group.name,
-        "lane": place.lane.server.0,
-        "server": place.server.name,
-        "address": place.server.address,
-    }))
+    let mut answer = Map::new();
+    let mut put = |name: &str, bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => drop(answer.insert(name.to_owned(), json!(text))),
+        Err(_) => drop(answer.insert(format!("{name}_hex"), json!(hex(bytes)))),
+    };
+    put("namespace", namespace);
+    put("object", object);
+    match field {
+        Some(field) => put("field", field),
+        None => drop(answer.insert("field".to_owned(), Value::Null)),
+    }
+    answer.insert("hash".to_owned(), json!(place.hash.0));
+    answer.insert("logic_group".to_owned(), json!(place.lane.group.0));
+    answer.insert("physical_group".to_owned(), json!(place.group.name));
+    answer.insert("lane".to_owned(), json!(place.lane.server.0));
+    answer.insert("server".to_owned(), json!(place.server.name));
+    answer.insert("address".to_owned(), json!(place.server.address));
+    Ok(Value::Object(answer))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -74,11 +86,13 @@ mod tests {
     fn an_object_is_placed_by_hash_and_order_of_servers() {
         let text = include_str!("../samples/dev-cluster.yaml");
         let topology = Topology::parse(text).unwrap();
-        let answer = where_json(&topology, "user", "happy_fish", Some("reg")).unwrap();
+        let answer = where_json(&topology, b"user", b"happy_fish", Some(b"reg")).unwrap();
         assert_eq!(answer["hash"], 1_386_519_819);
         let place = topology.placement(Object { namespace: b"user", name: b"happy_fish" });
         assert_eq!(place.lane.group.0, u16::try_from(1_386_519_819 % 17).unwrap());
         assert_eq!(answer["server"], place.server.name);
-        assert!(where_json(&topology, &"n".repeat(65), "o", None).is_err());
+        assert!(where_json(&topology, &[b'n'; 65], b"o", None).is_err());
+        let answer = where_json(&topology, b"", b"\xff", None).unwrap();
+        assert_eq!((&answer["object_hex"], &answer["object"]), (&json!("ff"), &Value::Null));
     }
 }

@@ -205,6 +205,23 @@ fn parsed(lines: Vec<String>) -> Vec<serde_json::Map<String, serde_json::Value>>
 }
 
 #[test]
+fn a_field_keeps_its_own_expiry_on_the_way_out_and_in() {
+    let cluster = Options::small().start();
+    let http = cluster.http();
+    let at = (unix_ms() + 3_600_000).to_string();
+    let expires = [("Fdht-Expire-At-Ms", at.as_str())];
+    http.send("PUT", "/v1/kv/from/o/dies", &expires, Some(b"v")).expect(204);
+    http.put("/v1/kv/from/o/lives", "v").expect(204);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.jsonl");
+    cluster.data_command(&["export", "--namespace", "from", path_text(&path)]).ok();
+    cluster.data_command(&["import", "--namespace", "to", path_text(&path)]).ok();
+    let expiry = |path: &str| http.get(path).expect(200).header("fdht-expire-at-ms").to_owned();
+    assert_eq!(expiry("/v1/kv/to/o/dies"), at);
+    assert_eq!(expiry("/v1/kv/to/o/lives"), "", "its neighbour's expiry is not its own");
+}
+
+#[test]
 fn an_import_says_what_it_cannot_read_and_where() {
     let cluster = Options::small().start();
     let folder = tempfile::tempdir().unwrap();

@@ -57,12 +57,13 @@ async fn hand_over(
         return;
     }
     shared.connections_total.fetch_add(1, Ordering::Relaxed);
-    let Some(worker) = workers.get(shared.least_loaded()) else { return };
-    let sent = match stream.into_std() {
-        Ok(stream) => worker.send(Message::Client(stream, peer)).await.is_ok(),
-        Err(_) => false,
-    };
-    if !sent {
-        tracing::debug!(%peer, "client dropped while stopping");
+    let Ok(stream) = stream.into_std() else { return };
+    // Counted here, so that a burst is spread and bounded before any worker looks at it.
+    let worker = shared.least_loaded();
+    let Some(inbox) = workers.get(worker) else { return };
+    let message = Message::Client(stream, peer, shared.accepted(worker));
+    if inbox.try_send(message).is_err() {
+        shared.connections_rejected.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(%peer, "client refused: its worker has too many to take over");
     }
 }

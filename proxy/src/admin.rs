@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use common::ids::{Lane, LogicGroup, ServerIndex};
@@ -209,11 +208,11 @@ async fn nodes(State(admin): State<Admin>) -> Result<Json<Value>, AdminError> {
 
 async fn where_is(
     State(admin): State<Admin>,
-    query: Result<Query<WhereQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, AdminError> {
-    let query = WhereQuery::check(query)?;
+    let query = WhereQuery::parse(query.as_deref())?;
     let topology = admin.shared.topology.load_full();
-    config::where_json(&topology, &query.ns, &query.obj, query.field.as_deref())
+    config::where_json(&topology, &query.namespace, &query.object, query.field.as_deref())
         .map(Json)
         .map_err(|error| AdminError::bad_request(error.to_string()))
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::limits::VALUE_BYTES_MAX;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -27,6 +27,10 @@ use crate::worker::{Dispatcher, Owner, Worker};
 
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A body that holds more than this is refused when the proxy as a whole holds too much.
+const OFFENDER_BYTES: usize = 1 << 20;
 /// Longest request head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -66,6 +70,8 @@ pub(crate) async fn serve(
         async move { Ok::<_, Infallible>(respond(&worker, request).await) }
     });
     let served = http1::Builder::new()
+        // A client may end its side and still wait for answers.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
@@ -79,14 +85,55 @@ pub(crate) async fn serve(
 async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     worker.counters.commands.add(1);
     let (head, body) = request.into_parts();
-    let answer = match Limited::new(body, VALUE_BYTES_MAX).collect().await {
-        Ok(body) => execute(worker, &head, &body.to_bytes()).await,
-        Err(error) if error.is::<LengthLimitError>() => {
-            HttpAnswer::over_limit(&format!("the body has more than {VALUE_BYTES_MAX} bytes"))
-        },
-        Err(error) => HttpAnswer::bad_request(&format!("the body cannot be read: {error}")),
+    if worker.is_stopping() {
+        return into_response(HttpAnswer::stopping());
+    }
+    let answer = match collect(worker, body).await {
+        Ok(body) => execute(worker, &head, &body.bytes).await,
+        Err(refusal) => refusal,
     };
     into_response(answer)
+}
+
+/// A request's body, counted as long as it is held.
+struct Body<'w> {
+    worker: &'w Worker,
+    bytes: Vec<u8>,
+    counted: usize,
+}
+
+impl Drop for Body<'_> {
+    fn drop(&mut self) {
+        self.worker.shared.budget.change(&mut self.counted, 0);
+    }
+}
+
+/// Collects a body as it comes, within the limits of one value, of the proxy's buffers and of time.
+async fn collect(worker: &Worker, mut incoming: Incoming) -> Result<Body<'_>, HttpAnswer> {
+    let too_long =
+        || HttpAnswer::over_limit(&format!("the body has more than {VALUE_BYTES_MAX} bytes"));
+    if incoming.size_hint().lower() > VALUE_BYTES_MAX as u64 {
+        return Err(too_long());
+    }
+    let mut body = Body { worker, bytes: Vec::new(), counted: 0 };
+    let deadline = tokio::time::Instant::now() + BODY_TIMEOUT;
+    loop {
+        let frame = tokio::time::timeout_at(deadline, incoming.frame()).await.map_err(|_| {
+            HttpAnswer::bad_request(&format!("no whole body within {} s", BODY_TIMEOUT.as_secs()))
+        })?;
+        let Some(frame) = frame else { return Ok(body) };
+        let frame = frame
+            .map_err(|error| HttpAnswer::bad_request(&format!("the body cannot be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if body.bytes.len() + data.len() > VALUE_BYTES_MAX {
+            return Err(too_long());
+        }
+        body.bytes.extend_from_slice(&data);
+        let within = worker.shared.budget.change(&mut body.counted, body.bytes.capacity());
+        if !within && body.counted > OFFENDER_BYTES {
+            return Err(HttpAnswer::busy());
+        }
+    }
 }
 
 async fn execute(worker: &Rc<Worker>, head: &hyper::http::request::Parts, body: &[u8]) -> HttpAnswer {

@@ -97,8 +97,7 @@ fn watch(
     workers: &[mpsc::Sender<Message>],
 ) -> Result<config::WatchGuard, StartError> {
     let workers = workers.to_vec();
-    shared.topology.subscribe(move |topology| {
-        tracing::info!(version = %topology.version(), "topology changed");
+    shared.topology.subscribe(move |_| {
         for worker in &workers {
             // A full inbox means a worker that is thousands of clients behind; it reads the
             // topology from the handle whenever it gets there, so waiting loses nothing.

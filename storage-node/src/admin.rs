@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use rt::admin::{AdminError, AdminServer, Readiness, WhereQuery, common_routes, serve};
@@ -134,15 +133,15 @@ async fn nodes(State(admin): State<Admin>) -> Json<Value> {
 
 async fn where_is(
     State(admin): State<Admin>,
-    query: Result<Query<WhereQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, AdminError> {
-    let query = WhereQuery::check(query)?;
+    let query = WhereQuery::parse(query.as_deref())?;
     let Some(topology) = admin.shared.topology.load_full() else {
         return Err(AdminError::unavailable(
             "no topology yet: waiting for a proxy to announce one",
         ));
     };
-    config::where_json(&topology, &query.ns, &query.obj, query.field.as_deref())
+    config::where_json(&topology, &query.namespace, &query.object, query.field.as_deref())
         .map(Json)
         .map_err(|error| AdminError::bad_request(error.to_string()))
 }

@@ -32,6 +32,9 @@ pub struct NodeArgs {
     /// cgroup].
     #[arg(long, env = "FDHT_MEMORY", value_name = "SIZE")]
     pub memory: Option<Size>,
+    /// Worker threads [default: one up to four processors, else half of them].
+    #[arg(long, env = "FDHT_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
     /// Refuse writes while the disk has less free space than this [default: 5 % of it, at most
     /// 2GiB].
     #[arg(long, env = "FDHT_DISK_RESERVE", value_name = "SIZE")]

@@ -128,6 +128,8 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
 
 fn sync_parent(path: &Path) -> std::io::Result<()> {
     match path.parent() {
+        // A relative path of one component lies in the present directory.
+        Some(parent) if parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
     }
@@ -148,12 +150,13 @@ fn lock(path: &Path) -> Result<File, StartError> {
     }
 }
 
-/// What `--create` was interrupted in the middle of may stay; anything else is somebody's data.
+/// What `--create` was interrupted in the middle of may stay, and what a file system makes itself;
+/// anything else is somebody's data.
 fn refuse_other_files(path: &Path) -> Result<(), StartError> {
     for entry in std::fs::read_dir(path).map_err(|e| io(path, e))? {
         let name = entry.map_err(|e| io(path, e))?.file_name();
         let name = name.to_string_lossy();
-        if !matches!(&*name, LOCK_FILE | "groups" | "node.new") {
+        if !matches!(&*name, LOCK_FILE | "groups" | "node.new" | "lost+found") {
             return Err(StartError::NotEmpty(path.to_owned(), name.into_owned()));
         }
     }

@@ -40,7 +40,8 @@ impl Flusher {
     /// Hands work over.
     pub(crate) fn send(&self, work: Work) {
         if self.0.try_send(work).is_err() {
-            // Only while stopping: the log replays what was not flushed.
+            // Only while stopping, or with more work queued than there can be; the log replays what
+            // was not flushed.
             tracing::debug!("work for the flush thread was dropped");
         }
     }
@@ -53,6 +54,8 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     workers: Vec<Sender<Message>>,
 ) -> std::io::Result<JoinHandle<()>> {
+    // Shown from the start, not only after the first flush.
+    metrics::counter!("fdht_node_flushes_total").increment(0);
     std::thread::Builder::new().name("flush".into()).spawn(move || {
         for work in work {
             match work {

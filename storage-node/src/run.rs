@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use common::ids::LogicGroup;
 use common::log_record::{self, LogRecord};
@@ -45,7 +46,7 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
     let opened = open(&args, dir, secret)?;
     let shared = Arc::clone(&opened.shared);
     let (stopper, stop) = stop::pair();
-    let threads = start_workers(opened, &stop)?;
+    let (threads, flusher) = start_workers(opened, &stop)?;
     let listen = listener.local_addr().map_err(|e| StartError::System("--listen", e))?;
     let admin = admin::start(args.admin, listen, Arc::clone(&shared), stop.clone())?;
     tracing::info!(%listen, admin = %admin.address, dir = %args.dir.display(), "node started");
@@ -55,6 +56,11 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
             tracing::error!("a worker panicked");
         }
     }
+    shared.flusher.send(Work::Stop);
+    if flusher.join().is_err() {
+        tracing::error!("the flush thread panicked");
+    }
+    close_log(&shared.log);
     admin.join();
     tracing::info!("node stopped");
     Ok(())
@@ -70,7 +76,8 @@ struct Opened {
 
 /// Opens files and log, and replays what the files do not have.
 fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened, StartError> {
-    let workers = thread::count_for(thread::processors());
+    let workers =
+        args.workers.map_or_else(|| thread::count_for(thread::processors()), usize::from);
     let limits = limits(args, workers);
     let topology = load_topology(&dir)?;
     let mut groups = match &topology {
@@ -169,10 +176,14 @@ fn replay(
     Ok(())
 }
 
-fn start_workers(opened: Opened, stop: &Stop) -> Result<Vec<JoinHandle<()>>, StartError> {
+type Threads = (Vec<JoinHandle<()>>, JoinHandle<()>);
+
+/// Starts the workers and the flush thread.
+fn start_workers(opened: Opened, stop: &Stop) -> Result<Threads, StartError> {
     let Opened { shared, inboxes, mut groups, hlc, work } = opened;
     let system = |e| StartError::System("cannot start a thread", e);
-    flusher::start(work, Arc::clone(&shared), shared.workers.clone()).map_err(system)?;
+    let senders = shared.workers.clone();
+    let flusher = flusher::start(work, Arc::clone(&shared), senders).map_err(system)?;
     let mut threads = Vec::new();
     let workers = inboxes.len();
     for (index, inbox) in inboxes.into_iter().enumerate() {
@@ -185,7 +196,17 @@ fn start_workers(opened: Opened, stop: &Stop) -> Result<Vec<JoinHandle<()>>, Sta
         };
         threads.push(thread::spawn(&format!("worker-{index}"), main).map_err(system)?);
     }
-    Ok(threads)
+    Ok((threads, flusher))
+}
+
+/// Makes durable what was acknowledged under `everysec` or `none`, before the process ends.
+fn close_log(log: &Log) {
+    const WAIT_MAX: Duration = Duration::from_secs(30);
+    let deadline = clock::now() + WAIT_MAX;
+    log.request_sync(log.appended());
+    while log.durable() < log.appended() && log.poisoned().is_none() && clock::now() < deadline {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// Accepts on this thread until somebody asks the process to stop.
@@ -208,9 +229,6 @@ fn wait(
             reason = requested => tracing::info!(reason = reason.map_err(system)?, "stopping"),
             () = accepting => {}
         }
-        // What was acknowledged under `everysec` becomes durable before the process ends.
-        shared.log.request_sync(shared.log.appended());
-        shared.flusher.send(Work::Stop);
         stopper.stop();
         Ok(())
     })

@@ -98,9 +98,14 @@ impl Shared {
         }
     }
 
+    /// Whether the disk has less free space than its reserve.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
+    }
+
     /// Why the node takes no writes at the moment, if it does not.
     pub(crate) fn write_refusal(&self) -> Option<(FailureCode, String)> {
-        if self.disk_full.load(Ordering::Relaxed) {
+        if self.is_disk_full() {
             let reason = "the disk is nearly full: writes are refused until there is space";
             return Some((FailureCode::DiskFull, reason.to_owned()));
         }

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::net::{self, ListenError};
@@ -67,29 +66,44 @@ impl IntoResponse for AdminError {
     }
 }
 
-/// The query of `/v1/where`.
-#[derive(Clone, Debug, Deserialize)]
+/// The query of `/v1/where`: names are byte strings, percent-encoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WhereQuery {
     /// The namespace.
-    pub ns: String,
+    pub namespace: Vec<u8>,
     /// The object.
-    pub obj: String,
+    pub object: Vec<u8>,
     /// The field; none is the unnamed one. It takes no part in the placement.
-    pub field: Option<String>,
+    pub field: Option<Vec<u8>>,
 }
 
 impl WhereQuery {
-    /// The query, or what a caller has to write.
+    /// Reads a raw query.
     ///
     /// # Errors
-    /// A part is missing or not UTF-8.
-    pub fn check(query: Result<Query<Self>, QueryRejection>) -> Result<Self, AdminError> {
-        match query {
-            Ok(Query(query)) => Ok(query),
-            Err(error) => Err(AdminError::bad_request(format!(
-                "write /v1/where?ns=NS&obj=OBJ[&field=FIELD]: {error}"
-            ))),
+    /// A part is missing, unknown or given twice.
+    pub fn parse(query: Option<&str>) -> Result<Self, AdminError> {
+        let (mut namespace, mut object, mut field) = (None, None, None);
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let place = match name {
+                "ns" => &mut namespace,
+                "obj" => &mut object,
+                "field" => &mut field,
+                _ => return Err(Self::wrong(&format!("`{name}` is not known"))),
+            };
+            if place.replace(percent_decode_str(value).collect()).is_some() {
+                return Err(Self::wrong(&format!("`{name}` is given twice")));
+            }
         }
+        let namespace = namespace.ok_or_else(|| Self::wrong("`ns` is missing"))?;
+        let object = object.ok_or_else(|| Self::wrong("`obj` is missing"))?;
+        Ok(Self { namespace, object, field })
+    }
+
+    fn wrong(what: &str) -> AdminError {
+        let text = format!("write /v1/where?ns=NS&obj=OBJ[&field=FIELD], percent-encoded: {what}");
+        AdminError::bad_request(text)
     }
 }
 
@@ -196,4 +210,20 @@ pub fn serve(
         address: local,
         thread,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_query_are_byte_strings() {
+        let query = WhereQuery::parse(Some("ns=&obj=%ffa%26&field=+")).unwrap();
+        assert_eq!(query.namespace, b"");
+        assert_eq!(query.object, b"\xffa&");
+        assert_eq!(query.field.as_deref(), Some(&b"+"[..]));
+        for bad in ["obj=a", "ns=a", "ns=a&obj=b&x=1", "ns=a&obj=b&obj=c"] {
+            assert!(WhereQuery::parse(Some(bad)).unwrap_err().text.contains("/v1/where?"), "{bad}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ fn boot_ms() -> u64 {
     u64::try_from(ms).unwrap_or(0)
 }
 
-/// Wall time for data: does not follow a step of the system clock (guarantees 2.4).
+/// Wall time for data: does not follow a step of the system clock.
 #[derive(Debug, Default)]
 pub struct DataClock(SteadyWall);
 

@@ -7,6 +7,7 @@ pub mod handshake;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod out_buffer;
 pub mod panics;
 pub mod process;
 pub mod random;

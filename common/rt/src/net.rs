@@ -81,26 +81,24 @@ pub fn prepare_peer(stream: &TcpStream) {
     drop(SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT)));
 }
 
-/// Connects to `host:port`, trying every address the name resolves to.
+/// Connects to `host:port`, trying every address the name resolves to for up to `timeout` each.
 ///
 /// # Errors
-/// The name does not resolve, nothing accepts, or `timeout` passes.
+/// The name does not resolve, or nothing accepts in time.
 pub async fn connect(address: &str, timeout: Duration) -> std::io::Result<TcpStream> {
-    let attempt = async {
-        let mut last = None;
-        for candidate in lookup_host(address).await? {
-            match TcpStream::connect(candidate).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    let mut last = std::io::Error::other("the name has no address");
+    for candidate in tokio::time::timeout(timeout, lookup_host(address)).await.map_err(late)?? {
+        let attempt = tokio::time::timeout(timeout, TcpStream::connect(candidate));
+        match attempt.await.map_err(late).flatten() {
+            Ok(stream) => {
+                prepare_peer(&stream);
+                return Ok(stream);
             }
+            Err(error) => last = error,
         }
-        Err(last.unwrap_or_else(|| std::io::Error::other("the name has no address")))
-    };
-    let stream = tokio::time::timeout(timeout, attempt)
-        .await
-        .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"))??;
-    prepare_peer(&stream);
-    Ok(stream)
+    }
+    Err(last)
 }
 
 /// Whether an address can be reached from this machine only.

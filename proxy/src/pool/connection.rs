@@ -4,6 +4,9 @@
 use std::collections::VecDeque;
 
 use common::failure::{Failure, FailureCode};
+use common::ids::LogicGroup;
+use common::wire::frame;
+use rt::out_buffer::OutBuffer;
 
 use crate::pool::in_flight::{InFlight, Ticket, Unanswered};
 
@@ -32,11 +35,23 @@ pub(crate) enum LinkState {
 pub(crate) struct Connection {
     state: LinkState,
     in_flight: InFlight,
+    /// Frames under their ids. Some may have been given up since.
     waiting: VecDeque<(u64, Vec<u8>)>,
     waiting_bytes: usize,
-    out: Vec<u8>,
-    written: usize,
+    out: OutBuffer,
     scratch: Vec<u8>,
+}
+
+/// A request that never left, on its way to another connection.
+pub(crate) struct Moved {
+    lost: Unanswered,
+    frame: Vec<u8>,
+}
+
+impl Moved {
+    pub(crate) fn group(&self) -> LogicGroup {
+        self.lost.ticket.group
+    }
 }
 
 impl Connection {
@@ -46,8 +61,7 @@ impl Connection {
             in_flight: InFlight::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            out: Vec::new(),
-            written: 0,
+            out: OutBuffer::default(),
             scratch: Vec::new(),
         }
     }
@@ -72,22 +86,56 @@ impl Connection {
         encode: impl FnOnce(u64, &mut Vec<u8>),
     ) -> Result<(), Failure> {
         let up = self.state == LinkState::Up;
-        if up && self.unsent_bytes() > UNSENT_BYTES_MAX {
+        if up && self.out.unsent().len() > UNSENT_BYTES_MAX {
             return Err(Failure::new(FailureCode::Busy, "the node reads too slowly"));
         }
         if !up && self.waiting_bytes > WAITING_BYTES_MAX {
             return Err(Failure::new(FailureCode::Busy, self.down_reason()));
         }
-        let id = self.in_flight.add(ticket, deadline_ms, read);
+        let id = self.in_flight.add(ticket, deadline_ms, read, up);
         if up {
-            encode(id, &mut self.out);
+            encode(id, self.out.end());
         } else {
             self.scratch.clear();
             encode(id, &mut self.scratch);
-            self.waiting_bytes += self.scratch.len();
-            self.waiting.push_back((id, self.scratch.clone()));
+            let frame = self.scratch.clone();
+            self.wait(id, frame);
         }
         Ok(())
+    }
+
+    fn wait(&mut self, id: u64, frame: Vec<u8>) {
+        self.waiting_bytes += frame.len();
+        self.waiting.push_back((id, frame));
+    }
+
+    /// Takes out the waiting requests of some groups.
+    pub(crate) fn take_waiting(&mut self, wanted: impl Fn(LogicGroup) -> bool) -> Vec<Moved> {
+        let mut moved = Vec::new();
+        for (id, frame) in std::mem::take(&mut self.waiting) {
+            match self.in_flight.give_up(id) {
+                Some(lost) if wanted(lost.ticket.group) => moved.push(Moved { lost, frame }),
+                Some(lost) => self.take_over(Moved { lost, frame }),
+                None => {}
+            }
+        }
+        self.waiting_bytes = self.waiting.iter().map(|(_, frame)| frame.len()).sum();
+        moved
+    }
+
+    /// Lets a request wait here that waited on another connection.
+    pub(crate) fn take_over(&mut self, moved: Moved) {
+        let Moved { lost, mut frame } = moved;
+        let id = self.in_flight.add(lost.ticket, lost.deadline_ms, lost.read, false);
+        frame::set_id(&mut frame, id);
+        self.wait(id, frame);
+    }
+
+    /// Puts a frame that nobody waits for between the requests, if there is a connection.
+    pub(crate) fn tell(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.state == LinkState::Up {
+            encode(self.out.end());
+        }
     }
 
     /// The connection is made: what waited and was not given up goes out. `refresh` brings
@@ -95,12 +143,11 @@ impl Connection {
     pub(crate) fn on_up(&mut self, now_ms: u64, refresh: impl Fn(&mut [u8], u64)) {
         self.state = LinkState::Up;
         self.out.clear();
-        self.written = 0;
         self.waiting_bytes = 0;
         for (id, mut frame) in self.waiting.drain(..) {
-            if let Some(deadline_ms) = self.in_flight.deadline_ms(id) {
+            if let Some(deadline_ms) = self.in_flight.on_sent(id) {
                 refresh(&mut frame, deadline_ms.saturating_sub(now_ms));
-                self.out.extend_from_slice(&frame);
+                self.out.end().extend_from_slice(&frame);
             }
         }
     }
@@ -109,15 +156,9 @@ impl Connection {
     /// waited goes on waiting for the next attempt.
     pub(crate) fn on_down(&mut self, error: String, given_up: &mut Vec<(Ticket, Failure)>) {
         self.out.clear();
-        self.written = 0;
-        let waiting: Vec<u64> = self.waiting.iter().map(|(id, _)| *id).collect();
-        for id in self.in_flight.ids() {
-            if !waiting.contains(&id)
-                && let Some(lost) = self.in_flight.give_up(id)
-            {
-                given_up.push((lost.ticket, after_sending(lost, &error)));
-            }
-        }
+        let mut lost = Vec::new();
+        self.in_flight.give_up_sent(&mut lost);
+        given_up.extend(lost.into_iter().map(|lost| (lost.ticket, after_sending(lost, &error))));
         self.state = LinkState::Down { error };
     }
 
@@ -125,19 +166,16 @@ impl Connection {
     pub(crate) fn expire(&mut self, now_ms: u64, given_up: &mut Vec<(Ticket, Failure)>) {
         let mut expired = Vec::new();
         self.in_flight.expire(now_ms, &mut expired);
-        for (id, lost) in expired {
-            let before = self.waiting.len();
-            let mut freed = 0;
-            self.waiting.retain(|(waiting, frame)| {
-                let keep = *waiting != id;
-                freed += if keep { 0 } else { frame.len() };
-                keep
-            });
-            self.waiting_bytes -= freed;
-            let failure = if self.waiting.len() < before {
-                Failure::new(FailureCode::NoServer, self.down_reason())
-            } else {
+        if expired.iter().any(|lost| !lost.sent) {
+            let in_flight = &self.in_flight;
+            self.waiting.retain(|(id, _)| in_flight.holds(*id));
+            self.waiting_bytes = self.waiting.iter().map(|(_, frame)| frame.len()).sum();
+        }
+        for lost in expired {
+            let failure = if lost.sent {
                 after_sending(lost, "no answer in time")
+            } else {
+                Failure::new(FailureCode::NoServer, self.down_reason())
             };
             given_up.push((lost.ticket, failure));
         }
@@ -148,26 +186,9 @@ impl Connection {
         self.in_flight.take(id)
     }
 
-    /// What has to be written next; empty when all is out.
-    pub(crate) fn unsent(&self) -> &[u8] {
-        self.out.get(self.written..).unwrap_or_default()
-    }
-
-    fn unsent_bytes(&self) -> usize {
-        self.out.len() - self.written
-    }
-
-    /// So many of the unsent bytes were written.
-    pub(crate) fn on_written(&mut self, bytes: usize) {
-        self.written += bytes;
-        if self.written == self.out.len() {
-            self.written = 0;
-            // A burst must not pin its memory for ever.
-            if self.out.capacity() > 1 << 20 {
-                self.out = Vec::new();
-            }
-            self.out.clear();
-        }
+    /// What has to be written.
+    pub(crate) fn out(&mut self) -> &mut OutBuffer {
+        &mut self.out
     }
 
     fn down_reason(&self) -> String {
@@ -190,7 +211,7 @@ mod tests {
     use super::*;
 
     fn ticket(sequence: u64) -> Ticket {
-        Ticket { owner: 0, serial: 1, sequence, part: 0, group: common::ids::LogicGroup(0) }
+        Ticket { owner: 0, serial: 1, sequence, part: 0, group: LogicGroup(0) }
     }
 
     fn send(connection: &mut Connection, sequence: u64, read: bool) {
@@ -206,12 +227,12 @@ mod tests {
         connection.on_down("refused".into(), &mut given_up);
         assert!(given_up.is_empty(), "it only waited");
         connection.on_up(0, |_, _| {});
-        assert_eq!(connection.unsent(), [1]);
+        assert_eq!(connection.out().unsent(), [1]);
         send(&mut connection, 2, true);
         connection.on_down("reset".into(), &mut given_up);
         let codes: Vec<_> = given_up.iter().map(|(t, f)| (t.sequence, f.code)).collect();
         assert_eq!(codes, [(1, FailureCode::Unknown), (2, FailureCode::NoServer)]);
-        assert_eq!(connection.unsent(), [0; 0]);
+        assert_eq!(connection.out().unsent(), [0; 0]);
     }
 
     #[test]
@@ -222,7 +243,7 @@ mod tests {
         connection.expire(100, &mut given_up);
         assert_eq!(given_up[0].1.code, FailureCode::NoServer);
         connection.on_up(0, |_, _| {});
-        assert_eq!(connection.unsent(), [0; 0]);
+        assert_eq!(connection.out().unsent(), [0; 0]);
     }
 
     #[test]
@@ -232,10 +253,32 @@ mod tests {
         for sequence in 1..=3 {
             send(&mut connection, sequence, false);
         }
-        connection.on_written(2);
-        assert_eq!(connection.unsent(), [3]);
-        connection.on_written(1);
-        assert_eq!(connection.unsent(), [0; 0]);
+        connection.out().on_written(2);
+        assert_eq!(connection.out().unsent(), [3]);
+        connection.out().on_written(1);
+        assert_eq!(connection.out().unsent(), [0; 0]);
         assert_eq!(connection.in_flight(), 3);
+    }
+
+    #[test]
+    fn waiting_requests_move_to_the_connection_that_turns_out_to_be_theirs() {
+        let (mut first, mut second) = (Connection::new(), Connection::new());
+        for group in [4, 5, 6] {
+            let ticket = Ticket { group: LogicGroup(group), ..ticket(u64::from(group)) };
+            let encode = |id, out: &mut Vec<u8>| {
+                frame::encode(out, frame::FrameType::Request, id, |body| body.push(7));
+            };
+            first.send(ticket, 100, false, encode).unwrap();
+        }
+        for moved in first.take_waiting(|group| group.0 == 5) {
+            second.take_over(moved);
+        }
+        second.on_up(0, |_, _| {});
+        let frame::Decoded::Frame(moved, _) = frame::decode(second.out().unsent()).unwrap() else {
+            panic!("a whole frame");
+        };
+        let id = moved.id;
+        assert_eq!(second.on_answer(id).unwrap().group, LogicGroup(5));
+        assert_eq!((first.in_flight(), second.in_flight()), (2, 0));
     }
 }

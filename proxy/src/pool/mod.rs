@@ -8,4 +8,4 @@ mod nodes;
 
 pub(crate) use connection::LinkState;
 pub(crate) use in_flight::Ticket;
-pub(crate) use nodes::{ConnectionKey, LARGE_BYTES, LaneClass, NodeStatus, Pool, Request};
+pub(crate) use nodes::{ConnectionKey, LARGE_BYTES, NodeStatus, Pool, Request};

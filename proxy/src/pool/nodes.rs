@@ -1,7 +1,7 @@
 //! All connections of a worker: for each node one per node worker, and one for large requests.
 
 use common::failure::Failure;
-use common::ids::Lane;
+use common::ids::LogicGroup;
 use common::op::Op;
 use common::wire::frame::{self, FrameType};
 use common::wire::request::{self, RequestHead};
@@ -27,8 +27,20 @@ pub(crate) struct ConnectionKey {
 pub(crate) enum LaneClass {
     /// Small requests for one of the node's workers.
     Worker(u16),
-    /// Large requests, whatever the worker.
-    Large,
+    /// Large requests for one of the node's workers.
+    Large(u16),
+}
+
+impl LaneClass {
+    /// The node's worker at the other end.
+    pub(crate) fn worker(self) -> u16 {
+        let (Self::Worker(worker) | Self::Large(worker)) = self;
+        worker
+    }
+
+    fn is_large(self) -> bool {
+        matches!(self, Self::Large(_))
+    }
 }
 
 #[derive(Debug)]
@@ -126,6 +138,11 @@ impl Pool {
         }
     }
 
+    /// Whether connections need a task.
+    pub(crate) fn wants_tasks(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     /// Connections that need a task.
     pub(crate) fn take_wanted(&mut self) -> Vec<ConnectionKey> {
         std::mem::take(&mut self.wanted)
@@ -157,18 +174,16 @@ impl Pool {
                 "the server is not in the topology",
             ));
         };
-        let lane_class = if request.large {
-            LaneClass::Large
-        } else {
-            LaneClass::Worker(worker_of(request.head.lane, node.workers))
-        };
+        let worker = worker_of(request.head.lane.group, node.workers);
+        let lane_class =
+            if request.large { LaneClass::Large(worker) } else { LaneClass::Worker(worker) };
         node.requests += 1;
         if node.get(lane_class).is_none() {
             self.open(to.0, lane_class);
         }
         let Some(node) = self.nodes.get_mut(to.0) else { return Ok(()) };
         let Some(connection) = node.get_mut(lane_class) else { return Ok(()) };
-        let idle = connection.unsent().is_empty();
+        let idle = connection.out().is_empty();
         let encode = |id, out: &mut Vec<u8>| {
             frame::encode(out, FrameType::Request, id, |body| {
                 request.head.encode(body);
@@ -177,7 +192,7 @@ impl Pool {
         };
         let (ticket, read) = (request.ticket, request.op.is_read());
         let taken = connection.send(ticket, request.deadline_ms, read, encode);
-        if taken.is_ok() && idle && !connection.unsent().is_empty() {
+        if taken.is_ok() && idle && !connection.out().is_empty() {
             self.dirty.push(ConnectionKey { node: node.number, lane_class });
         }
         taken
@@ -193,10 +208,47 @@ impl Pool {
         self.node(key).map(|node| node.at.clone())
     }
 
-    /// The node said how many workers it has.
+    /// The node said how many workers it has. Requests that waited for it were sorted by what was
+    /// known before.
     pub(crate) fn on_workers(&mut self, key: ConnectionKey, workers: u16) {
-        if let Some(node) = self.node(key) {
-            node.workers = workers;
+        let Some(place) = self.nodes.iter().position(|node| node.number == key.node) else { return };
+        let Some(node) = self.nodes.get_mut(place) else { return };
+        if std::mem::replace(&mut node.workers, workers) == workers {
+            return;
+        }
+        let mut moved = Vec::new();
+        for (lane_class, connection) in &mut node.connections {
+            let belongs = |group| lane_class.worker() == worker_of(group, workers);
+            let of_class = connection.take_waiting(|group| !belongs(group));
+            moved.extend(of_class.into_iter().map(|moved| (lane_class.is_large(), moved)));
+        }
+        for (large, moved) in moved {
+            let worker = worker_of(moved.group(), workers);
+            let lane_class =
+                if large { LaneClass::Large(worker) } else { LaneClass::Worker(worker) };
+            if self.nodes.get(place).is_some_and(|node| node.get(lane_class).is_none()) {
+                self.open(place, lane_class);
+            }
+            let connection = self.nodes.get_mut(place).and_then(|node| node.get_mut(lane_class));
+            if let Some(connection) = connection {
+                connection.take_over(moved);
+            }
+        }
+    }
+
+    /// Tells every connected node the text of a topology file.
+    pub(crate) fn announce(&mut self, text: &str) {
+        for node in &mut self.nodes {
+            let lane_class = LaneClass::Worker(0);
+            let key = ConnectionKey { node: node.number, lane_class };
+            if let Some(connection) = node.get_mut(lane_class) {
+                connection.tell(|out| {
+                    frame::encode(out, FrameType::Announce, 0, |body| {
+                        body.extend_from_slice(text.as_bytes());
+                    });
+                });
+                self.dirty.push(key);
+            }
         }
     }
 
@@ -260,6 +312,6 @@ fn name_server(at: &NodeAddress, failures: &mut [(Ticket, Failure)], from: usize
     }
 }
 
-fn worker_of(lane: Lane, workers: u16) -> u16 {
-    lane.group.0 % workers.max(1)
+fn worker_of(group: LogicGroup, workers: u16) -> u16 {
+    group.0 % workers.max(1)
 }

@@ -13,7 +13,8 @@ use crate::front::sniff::{Sniff, sniff};
 use crate::http;
 use crate::session::Session;
 use crate::session::front::Front;
-use crate::session::state::Event;
+use crate::session::connection::Event;
+use crate::shared::ConnectionGuard;
 use crate::worker::{Owner, Worker};
 
 /// How long the first line may take once its first byte has come.
@@ -21,9 +22,13 @@ const FIRST_LINE_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_READ_BYTES: usize = 4 << 10;
 
 /// Takes over an accepted connection; its task ends with it.
-pub(crate) fn accept(worker: &Rc<Worker>, stream: std::net::TcpStream, peer: SocketAddr) {
+pub(crate) fn accept(
+    worker: &Rc<Worker>,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    guard: ConnectionGuard,
+) {
     let worker = Rc::clone(worker);
-    let guard = worker.shared.accepted(worker.index);
     tokio::task::spawn_local(async move {
         match TcpStream::from_std(stream) {
             Ok(stream) => serve(&worker, stream, peer).await,
@@ -95,6 +100,8 @@ async fn run(
         if let Event::Closed = event.await {
             break;
         }
+        // One busy client must not keep the others, nor the worker's own duties, from their turn.
+        tokio::task::coop::consume_budget().await;
     }
     worker.remove_owner(owner.0);
     session.close(worker);

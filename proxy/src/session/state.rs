@@ -1,15 +1,11 @@
-//! One RESP or FastDHT connection: the order of its commands, its back-pressure and its end.
+//! The state of one RESP or FastDHT connection: the order of its commands, its back-pressure and its
+//! end.
 
-use std::cell::{Cell, RefCell};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use common::reply::{Lookup, Reply};
+use rt::out_buffer::OutBuffer;
 
-use crate::counters::Counters;
 use crate::front::call::{Answer, Progress};
 use crate::pool::Ticket;
 use crate::session::front::{Begun, Front, Next};
@@ -20,9 +16,12 @@ use crate::worker::{Dispatcher, Worker};
 const COMMANDS_MAX: usize = 128;
 /// With so many bytes unsent to the client no further command is started.
 const UNSENT_BYTES_MAX: usize = 1 << 20;
+/// Commands are started as long as their answers, were they all as long as the last one, stay
+/// within this.
+const EXPECTED_BYTES_MAX: usize = 8 << 20;
 /// A connection that holds more than this is closed when the proxy as a whole holds too much.
 const OFFENDER_BYTES: usize = 1 << 20;
-/// Buffers are given back when they were bigger than this.
+/// Input buffers are given back when they were bigger than this.
 const KEPT_BYTES: usize = 64 << 10;
 
 /// How a connection ends.
@@ -34,213 +33,134 @@ enum Ending {
     Now,
 }
 
-/// A connection. Shared by its reading task, the owner table and, while bytes are stuck, a draining
-/// task; all on one thread.
-pub(crate) struct Session {
-    state: RefCell<State>,
-    writer: OwnedWriteHalf,
-    owner: Cell<(usize, u64)>,
-    touched: Cell<bool>,
-    counters: Arc<Counters>,
+/// Why no further command is started, although there may be one in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    No,
+    /// Until the limits allow it again.
+    Limits,
+    /// Until every command before it is answered.
+    BehindOthers,
+    /// For good: the process is stopping.
+    Stopping,
 }
 
-struct State {
+pub(super) struct State {
     front: Front,
     slots: Slots,
-    /// Started commands are numbered; this one has to be done before the next is started.
+    /// The number of a command that has to be done before the next is started.
     alone: Option<u64>,
     input: Vec<u8>,
-    out: Vec<u8>,
-    written: usize,
-    draining: bool,
+    out: OutBuffer,
     ending: Ending,
-    /// The reading task waits for a reason to go on rather than for bytes.
-    paused: bool,
+    pause: Pause,
+    /// The client sends nothing more.
+    input_ended: bool,
+    /// The reading task is to look at the input again.
     resume: bool,
     waker: Option<Waker>,
+    /// Length of the last answer that operations went into.
+    last_answer_bytes: usize,
     counted_bytes: usize,
 }
 
-/// What the reading task has to do next.
-pub(crate) enum Event {
-    /// Call again.
-    Again,
-    /// The connection is over.
-    Closed,
-}
-
-impl Session {
-    pub(crate) fn new(
-        front: Front,
-        writer: OwnedWriteHalf,
-        input: Vec<u8>,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let state = State {
+impl State {
+    pub(super) fn new(front: Front, input: Vec<u8>) -> Self {
+        Self {
             front,
             slots: Slots::default(),
             alone: None,
             input,
-            out: Vec::new(),
-            written: 0,
-            draining: false,
+            out: OutBuffer::default(),
             ending: Ending::No,
-            paused: false,
+            pause: Pause::No,
+            input_ended: false,
             resume: true,
             waker: None,
+            last_answer_bytes: 0,
             counted_bytes: 0,
-        };
-        Self {
-            state: RefCell::new(state),
-            writer,
-            owner: Cell::default(),
-            touched: Cell::new(false),
-            counters,
         }
     }
 
-    /// Where the worker keeps this session.
-    pub(crate) fn set_owner(&self, owner: (usize, u64)) {
-        self.owner.set(owner);
+    pub(super) fn is_over(&self) -> bool {
+        self.ending == Ending::Now
     }
 
-    /// Marks the session for the end of the turn; whether the mark changed.
-    pub(crate) fn set_touched(&self, touched: bool) -> bool {
-        self.touched.replace(touched) != touched
+    pub(super) fn end_now(&mut self) {
+        self.ending = Ending::Now;
     }
 
-    /// Waits for bytes or for a reason to go on, and starts the commands that came.
-    pub(crate) fn poll(
-        self: &Rc<Self>,
-        context: &mut Context<'_>,
-        worker: &Worker,
-        reader: &mut OwnedReadHalf,
-    ) -> Poll<Event> {
-        {
-            let mut state = self.state.borrow_mut();
-            if state.ending == Ending::Now {
-                return Poll::Ready(Event::Closed);
-            }
-            state.waker = Some(context.waker().clone());
-            if std::mem::take(&mut state.resume) {
-                drop(state);
-                self.take_in(worker, &[]);
-                return Poll::Ready(Event::Again);
-            }
-            if state.paused || state.ending == Ending::AfterFlush {
-                return Poll::Pending;
-            }
+    pub(super) fn set_waker(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|present| present.will_wake(waker)) {
+            self.waker = Some(waker.clone());
         }
-        let mut scratch = worker.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        match Pin::new(reader).poll_read(context, &mut buffer) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(_)) => Poll::Ready(Event::Closed),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Event::Closed),
-            Poll::Ready(Ok(())) => {
-                worker.counters.bytes_in.add(buffer.filled().len() as u64);
-                self.take_in(worker, buffer.filled());
-                Poll::Ready(Event::Again)
-            }
+    }
+
+    pub(super) fn take_resume(&mut self) -> bool {
+        std::mem::take(&mut self.resume)
+    }
+
+    /// Whether more bytes are wanted from the client.
+    pub(super) fn reads(&self) -> bool {
+        self.pause == Pause::No && self.ending == Ending::No && !self.input_ended
+    }
+
+    pub(super) fn out(&mut self) -> &mut OutBuffer {
+        &mut self.out
+    }
+
+    /// The client sends nothing more; what it asked for is still answered.
+    pub(super) fn on_end_of_input(&mut self) {
+        self.input_ended = true;
+        self.end_if_done();
+    }
+
+    /// Everything was sent that could be.
+    pub(super) fn on_all_sent(&mut self) {
+        if self.ending == Ending::AfterFlush {
+            self.ending = Ending::Now;
+        }
+        self.end_if_done();
+    }
+
+    fn end_if_done(&mut self) {
+        let idle = self.slots.len() == 0 && self.out.is_empty();
+        if self.input_ended && idle && self.pause == Pause::No && !self.resume {
+            self.ending = Ending::Now;
         }
     }
 
     /// Takes bytes from the client and starts what is whole, as far as limits allow.
-    fn take_in(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
-        worker.begin_turn();
-        {
-            let state = &mut *self.state.borrow_mut();
-            if state.input.is_empty() {
-                let used = state.start_commands(worker, self.owner.get(), bytes);
-                state.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
+    pub(super) fn take_in(&mut self, worker: &Worker, owner: (usize, u64), bytes: &[u8]) {
+        if self.input.is_empty() {
+            let used = self.start_commands(worker, owner, bytes);
+            self.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(bytes);
+            let used = self.start_commands(worker, owner, &input);
+            if used == input.len() && input.capacity() > KEPT_BYTES {
+                input = Vec::new();
             } else {
-                let mut input = std::mem::take(&mut state.input);
-                input.extend_from_slice(bytes);
-                let used = state.start_commands(worker, self.owner.get(), &input);
-                if used == input.len() && input.capacity() > KEPT_BYTES {
-                    input = Vec::new();
-                } else {
-                    input.drain(..used);
-                }
-                state.input = input;
+                input.drain(..used);
             }
-            state.account(worker);
+            self.input = input;
         }
-        worker.touch(Rc::clone(self));
-        worker.settle();
+        self.end_if_done();
+        self.account(worker);
     }
 
-    /// An answer to one operation of a command.
-    pub(crate) fn on_answer(&self, worker: &Worker, ticket: Ticket, answer: Answer<'_>) {
-        let state = &mut *self.state.borrow_mut();
-        let Some((call, first)) = state.slots.waiting(ticket.sequence) else { return };
-        let large = state.alone == Some(ticket.sequence);
-        let mut submit = Dispatcher::new(worker, self.owner.get(), ticket.sequence, large);
-        let mut bytes = Vec::new();
-        // The first command's answer goes straight to where the client's bytes are collected.
-        let out = if first { &mut state.out } else { &mut bytes };
-        match call.on_answer(&worker.counters, ticket.part, answer, &mut submit, out) {
-            Progress::Waiting => {}
-            Progress::Done => {
-                let close = call.closes();
-                state.slots.finish(ticket.sequence, bytes, close);
-                if state.alone == Some(ticket.sequence) {
-                    state.alone = None;
-                }
-                state.collect();
-            }
-        }
-        state.account(worker);
-    }
-
-    /// Sends what the client may have, with one write, and lets the reading task go on if it may.
-    pub(crate) fn flush(self: &Rc<Self>) {
-        let drain = {
-            let state = &mut *self.state.borrow_mut();
-            let drain = !state.draining && !state.write(self);
-            state.draining |= drain;
-            state.wake_if_useful();
-            drain
-        };
-        if drain {
-            let session = Rc::clone(self);
-            tokio::task::spawn_local(async move { session.drain().await });
-        }
-    }
-
-    /// Sends the rest to a client that does not read as fast as it asks.
-    async fn drain(self: Rc<Self>) {
-        loop {
-            let writable = self.writer.writable().await;
-            let state = &mut *self.state.borrow_mut();
-            if writable.is_err() {
-                state.ending = Ending::Now;
-            }
-            if state.ending == Ending::Now || state.write(&self) {
-                state.draining = false;
-                state.wake_if_useful();
-                return;
-            }
-        }
-    }
-
-    /// The connection is over: nothing of it counts any more.
-    pub(crate) fn close(&self, worker: &Worker) {
-        let state = &mut *self.state.borrow_mut();
-        state.ending = Ending::Now;
-        worker.shared.budget.change(&mut state.counted_bytes, 0);
-        state.front.on_close(worker);
-    }
-}
-
-impl State {
     /// Starts the whole commands at the front of `bytes`; returns how many bytes they took.
     fn start_commands(&mut self, worker: &Worker, owner: (usize, u64), bytes: &[u8]) -> usize {
         let mut used = 0;
-        self.paused = false;
+        self.pause = Pause::No;
         while self.ending == Ending::No {
-            if worker.is_stopping() || !self.may_start() {
-                self.paused = true;
+            if worker.is_stopping() {
+                self.pause = Pause::Stopping;
+                break;
+            }
+            if !self.may_start() {
+                self.pause = Pause::Limits;
                 break;
             }
             let rest = bytes.get(used..).unwrap_or_default();
@@ -252,14 +172,14 @@ impl State {
                     let mut answer = Vec::new();
                     self.front.answer_broken(&mut answer);
                     self.slots.push(Slot::Done { bytes: answer, close: true });
-                    self.collect();
+                    self.collect(worker, owner);
                     break;
                 }
             };
             // A large request takes another way to the node: it must not overtake, nor be
             // overtaken.
             if large && self.slots.len() > 0 {
-                self.paused = true;
+                self.pause = Pause::BehindOthers;
                 break;
             }
             self.start(worker, owner, rest, large);
@@ -269,9 +189,11 @@ impl State {
     }
 
     fn may_start(&self) -> bool {
+        let under_way = self.slots.len();
         self.alone.is_none()
-            && self.slots.len() < COMMANDS_MAX
-            && self.out.len() - self.written + self.slots.held_bytes() < UNSENT_BYTES_MAX
+            && under_way < COMMANDS_MAX
+            && self.out.unsent().len() + self.slots.held_bytes() < UNSENT_BYTES_MAX
+            && under_way.saturating_mul(self.last_answer_bytes) < EXPECTED_BYTES_MAX
     }
 
     fn start(&mut self, worker: &Worker, owner: (usize, u64), bytes: &[u8], large: bool) {
@@ -279,15 +201,15 @@ impl State {
         let first = self.slots.len() == 0;
         let mut submit = Dispatcher::new(worker, owner, number, large);
         let mut later = Vec::new();
-        let out = if first { &mut self.out } else { &mut later };
+        let out = if first { self.out.end() } else { &mut later };
         match self.front.start(worker, bytes, &mut submit, out) {
             Begun::Answered { close } if first && !close => {}
             Begun::Answered { close } => {
                 self.slots.push(Slot::Done { bytes: later, close });
-                self.collect();
+                self.collect(worker, owner);
             }
             Begun::Waiting { call, alone } => {
-                self.slots.push(Slot::Waiting(call));
+                self.slots.push(Slot::waiting(call));
                 if alone || large {
                     self.alone = Some(number);
                 }
@@ -295,43 +217,66 @@ impl State {
         }
     }
 
-    /// Moves finished answers to the client's bytes.
-    fn collect(&mut self) {
-        if self.slots.drain(&mut self.out) && self.ending == Ending::No {
-            self.ending = Ending::AfterFlush;
+    /// An answer to one operation of a command. Of a command that is not the first, what it asks
+    /// for in turn is held back: the client cannot have it yet, and it would only take memory.
+    pub(super) fn on_answer(
+        &mut self,
+        worker: &Worker,
+        owner: (usize, u64),
+        ticket: Ticket,
+        answer: Answer<'_>,
+    ) {
+        let number = ticket.sequence;
+        let Some((slot, first)) = self.slots.waiting_at(number) else { return };
+        let large = self.alone == Some(number);
+        let mut submit = Dispatcher::new(worker, owner, number, large);
+        if !first {
+            submit.hold_back();
         }
-    }
-
-    /// Writes until all is out (`true`) or the socket is full (`false`).
-    fn write(&mut self, session: &Session) -> bool {
-        while let Some(unsent) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match session.writer.try_write(unsent) {
-                Ok(written) => {
-                    self.written += written;
-                    session.counters.bytes_out.add(written as u64);
+        let mut bytes = Vec::new();
+        // The first command's answer goes straight to where the client's bytes are collected.
+        let out = if first { self.out.end() } else { &mut bytes };
+        let (before, taken) = (out.len(), answer_bytes(&answer));
+        let progress = slot.call.on_answer(&worker.counters, ticket.part, answer, &mut submit, out);
+        let written = out.len() - before;
+        slot.held.append(&mut submit.take_held());
+        match progress {
+            Progress::Waiting => self.slots.add_held_bytes(number, taken),
+            Progress::Done => {
+                self.last_answer_bytes = written;
+                let close = slot.call.closes();
+                self.slots.finish(number, bytes, close);
+                if self.alone == Some(number) {
+                    self.alone = None;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
-                Err(_) => {
-                    self.ending = Ending::Now;
-                    return true;
-                }
+                self.collect(worker, owner);
             }
         }
-        self.written = 0;
-        if self.out.capacity() > KEPT_BYTES {
-            self.out = Vec::new();
-        }
-        self.out.clear();
-        if self.ending == Ending::AfterFlush {
-            self.ending = Ending::Now;
-        }
-        true
+        self.account(worker);
     }
 
-    fn wake_if_useful(&mut self) {
-        let go_on = self.paused && self.may_start();
+    /// Moves finished answers to the client's bytes; what the command behind them held back is sent.
+    fn collect(&mut self, worker: &Worker, owner: (usize, u64)) {
+        if self.slots.drain(self.out.end()) && self.ending == Ending::No {
+            self.ending = Ending::AfterFlush;
+        }
+        let number = self.slots.first();
+        if let Some((slot, true)) = self.slots.waiting_at(number) {
+            for held in std::mem::take(&mut slot.held) {
+                Dispatcher::new(worker, owner, number, false).release(&held);
+            }
+        }
+    }
+
+    /// Tells the reading task when it may go on, or that it is over.
+    pub(super) fn wake_if_useful(&mut self) {
+        let go_on = match self.pause {
+            Pause::No | Pause::Stopping => false,
+            Pause::Limits => self.may_start(),
+            Pause::BehindOthers => self.slots.len() == 0,
+        };
         self.resume |= go_on;
-        if (go_on || self.ending == Ending::Now)
+        if (go_on || self.is_over())
             && let Some(waker) = &self.waker
         {
             waker.wake_by_ref();
@@ -347,5 +292,31 @@ impl State {
             tracing::warn!(held, "client connection closed: the proxy's buffers are full");
             self.ending = Ending::Now;
         }
+    }
+
+    /// Nothing of the connection is kept.
+    pub(super) fn close(&mut self, worker: &Worker) {
+        self.ending = Ending::Now;
+        self.input = Vec::new();
+        self.out.clear();
+        self.slots = Slots::default();
+        worker.shared.budget.change(&mut self.counted_bytes, 0);
+        self.front.on_close(worker);
+    }
+}
+
+/// About how many bytes of an answer a call keeps when it waits for more.
+fn answer_bytes(answer: &Answer<'_>) -> usize {
+    let of_lookup = |lookup: &Lookup<'_>| match lookup {
+        Lookup::Found(found) => found.value.len(),
+        Lookup::Missing | Lookup::WrongKind => 0,
+    };
+    match answer {
+        Ok(Reply::Lookup(lookup)) => of_lookup(lookup),
+        Ok(Reply::Lookups(lookups)) => lookups.iter().map(of_lookup).sum(),
+        Ok(Reply::Range(range)) => {
+            range.fields.iter().map(|field| field.name.len() + field.found.value.len()).sum()
+        }
+        _ => 0,
     }
 }

@@ -151,11 +151,7 @@ impl Worker {
     }
 
     /// Hands an answer to its owner. The owner's bytes go out in [`Self::settle`].
-    pub(crate) fn deliver(self: &Rc<Self>, ticket: Ticket, answer: Answer<'_>) {
-        Self::deliver_to(self, ticket, answer);
-    }
-
-    fn deliver_to(&self, ticket: Ticket, answer: Answer<'_>) {
+    pub(crate) fn deliver(&self, ticket: Ticket, answer: Answer<'_>) {
         self.count(&answer);
         let owner = match self.owners.borrow().get(ticket.owner) {
             Some((serial, owner)) if *serial == ticket.serial => owner.clone(),
@@ -195,7 +191,7 @@ impl Worker {
                 break;
             }
             for (ticket, failure) in refused {
-                self.deliver_to(ticket, Err(failure));
+                self.deliver(ticket, Err(failure));
             }
         }
         let mut touched = std::mem::take(&mut *self.touched.borrow_mut());

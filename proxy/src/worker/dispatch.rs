@@ -5,7 +5,7 @@ use common::address::Object;
 use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, LogicGroup, RequestId};
 use common::op::Op;
-use common::wire::request::RequestHead;
+use common::wire::request::{self, RequestHead};
 
 use crate::front::call::{Durability, Submit};
 use crate::pool::{Request, Ticket};
@@ -18,6 +18,8 @@ pub(crate) struct Dispatcher<'w> {
     serial: u64,
     sequence: u64,
     large: bool,
+    /// Requests that are not sent yet, when they are to be held back.
+    held: Option<Vec<Vec<u8>>>,
 }
 
 impl<'w> Dispatcher<'w> {
@@ -29,7 +31,25 @@ impl<'w> Dispatcher<'w> {
         sequence: u64,
         large: bool,
     ) -> Self {
-        Self { worker, owner, serial, sequence, large }
+        Self { worker, owner, serial, sequence, large, held: None }
+    }
+
+    /// From now on requests are kept for [`Self::release`] instead of sent.
+    pub(crate) fn hold_back(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// The requests that were held back.
+    pub(crate) fn take_held(&mut self) -> Vec<Vec<u8>> {
+        self.held.take().unwrap_or_default()
+    }
+
+    /// Sends a request that was held back.
+    pub(crate) fn release(&mut self, held: &[u8]) {
+        let Some((part, body)) = held.split_first_chunk::<4>() else { return };
+        let (head, op) = request::decode(body).expect("was encoded by hold_back");
+        let durability = Durability { acks: Some(head.acks), sync: Some(head.sync) };
+        self.send(u32::from_le_bytes(*part), head.lane, &op, durability);
     }
 
     fn send(&mut self, part: u32, lane: Lane, op: &Op<'_>, durability: Durability) {
@@ -59,6 +79,12 @@ impl<'w> Dispatcher<'w> {
             age_ms: 0,
             remaining_ms: u32::try_from(deadline).unwrap_or(u32::MAX),
         };
+        if let Some(held) = &mut self.held {
+            let mut request = part.to_le_bytes().to_vec();
+            head.encode(&mut request);
+            request::encode_op(&mut request, op);
+            return held.push(request);
+        }
         let deadline_ms = worker.now_ms().saturating_add(deadline);
         let request = Request { ticket, head, op, deadline_ms, large: self.large };
         if let Err(mut failure) = worker.pool.borrow_mut().send(node, &request) {

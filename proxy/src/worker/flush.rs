@@ -7,14 +7,14 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::pool::ConnectionKey;
 use crate::worker::Worker;
-use crate::worker::node_task::reconcile;
+use crate::worker::node_task::start_tasks;
 
 /// Runs for the life of the worker. Being woken puts it behind every task that is ready already.
 pub(crate) async fn flush_task(worker: Rc<Worker>) {
     let mut dirty = Vec::new();
     loop {
         worker.flush.notified().await;
-        reconcile(&worker);
+        start_tasks(&worker);
         worker.pool.borrow_mut().take_dirty(&mut dirty);
         for key in &dirty {
             write_out(&worker, *key);
@@ -28,12 +28,13 @@ pub(crate) fn write_out(worker: &Rc<Worker>, key: ConnectionKey) {
     if !write_some(worker, key, &writer) {
         let worker = Rc::clone(worker);
         tokio::task::spawn_local(async move {
-            loop {
-                // An error shows in the reading task, which owns the connection's end.
-                if writer.writable().await.is_err() || write_some(&worker, key, &writer) {
-                    return;
-                }
-                if !worker.writers.borrow().get(&key).is_some_and(|w| Rc::ptr_eq(w, &writer)) {
+            // An error shows in the reading task, which owns the connection's end.
+            while writer.writable().await.is_ok() {
+                // A new connection has its own writer: these bytes are not for the old socket.
+                let current = worker.writers.borrow().get(&key).cloned();
+                if !current.is_some_and(|current| Rc::ptr_eq(&current, &writer))
+                    || write_some(&worker, key, &writer)
+                {
                     return;
                 }
             }
@@ -45,17 +46,7 @@ pub(crate) fn write_out(worker: &Rc<Worker>, key: ConnectionKey) {
 fn write_some(worker: &Worker, key: ConnectionKey, writer: &OwnedWriteHalf) -> bool {
     let mut pool = worker.pool.borrow_mut();
     let Some(connection) = pool.connection(key) else { return true };
-    loop {
-        let unsent = connection.unsent();
-        if unsent.is_empty() {
-            return true;
-        }
-        match writer.try_write(unsent) {
-            Ok(0) => return true,
-            Ok(written) => connection.on_written(written),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
-            // The reading task sees the same and ends the connection.
-            Err(_) => return true,
-        }
-    }
+    let written = connection.out().write_with(|bytes| writer.try_write(bytes));
+    // The reading task sees the same error and ends the connection.
+    written.map_or(true, |(done, _)| done)
 }

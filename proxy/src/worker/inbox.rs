@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use crate::pool::NodeStatus;
 use crate::route::RouteTable;
 use crate::session;
-use crate::shared::Shared;
+use crate::shared::{ConnectionGuard, Shared};
 use crate::worker::Worker;
 use crate::worker::flush::flush_task;
-use crate::worker::node_task::reconcile;
+use crate::worker::node_task::{end_tasks, start_tasks};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ const DRAIN_MS_MAX: u64 = 5_000;
 /// What a worker can be sent.
 pub(crate) enum Message {
     /// A client was accepted.
-    Client(std::net::TcpStream, std::net::SocketAddr),
+    Client(std::net::TcpStream, std::net::SocketAddr, ConnectionGuard),
     /// The topology changed.
     Topology,
     /// Somebody wants to see the state of the node connections.
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     let route = Rc::new(RouteTable::new(&shared.topology.load_full()));
     let worker = Rc::new(Worker::new(index, shared, Rc::clone(&route)));
     worker.set_route(route);
-    reconcile(&worker);
+    start_tasks(&worker);
     tokio::task::spawn_local(flush_task(Rc::clone(&worker)));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -70,11 +70,17 @@ async fn drain(worker: &Rc<Worker>) {
 
 fn on_message(worker: &Rc<Worker>, message: Message) {
     match message {
-        Message::Client(stream, peer) => session::accept(worker, stream, peer),
+        Message::Client(stream, peer, guard) => session::accept(worker, stream, peer, guard),
         Message::Topology => {
             let topology = worker.shared.topology.load_full();
             worker.set_route(Rc::new(RouteTable::new(&topology)));
-            reconcile(worker);
+            end_tasks(worker);
+            start_tasks(worker);
+            // One worker is enough: a node has one topology.
+            if worker.index == 0 {
+                worker.pool.borrow_mut().announce(topology.text());
+                worker.settle();
+            }
         }
         Message::Nodes(answer) => {
             // The asker may be gone; then nobody wants to know.

@@ -2,8 +2,7 @@
 //! on the way of a request.
 //!
 //! `core` holds the state and passes answers to their owners; `node_task` and `flush` move bytes to
-//! and from nodes; `tick` gives up requests at their deadlines; `inbox` takes what other threads
-//! send.
+//! and from nodes; `inbox` takes what other threads send and gives up requests at their deadlines.
 
 mod core;
 mod dispatch;

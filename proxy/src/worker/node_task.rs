@@ -2,7 +2,7 @@
 //! on; after an error wait a little and begin again.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use common::codec::DecodeError;
@@ -17,7 +17,8 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::pool::{ConnectionKey, LaneClass};
+use crate::pool::{ConnectionKey, Ticket};
+use crate::route::NodeAddress;
 use crate::worker::flush::write_out;
 use crate::worker::Worker;
 
@@ -55,14 +56,15 @@ pub(crate) async fn keep(worker: Rc<Worker>, key: ConnectionKey) {
     let mut backoff_ms = BACKOFF_MS_MIN;
     let mut last_logged = String::new();
     loop {
-        let was_up = rt::clock::now();
+        let mut up_since = None;
         let Some(at) = worker.pool.borrow_mut().address(key) else { return };
-        let error = match run(&worker, key, &at).await {
+        let error = match run(&worker, key, &at, &mut up_since).await {
             Ok(never) => match never {},
             Err(error) => error.to_string(),
         };
         worker.writers.borrow_mut().remove(&key);
-        if was_up.elapsed() > Duration::from_millis(2 * BACKOFF_MS_MAX) {
+        let lasted = up_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
+        if lasted > Duration::from_millis(2 * BACKOFF_MS_MAX) {
             backoff_ms = BACKOFF_MS_MIN;
             last_logged.clear();
         }
@@ -83,7 +85,8 @@ pub(crate) async fn keep(worker: Rc<Worker>, key: ConnectionKey) {
 async fn run(
     worker: &Rc<Worker>,
     key: ConnectionKey,
-    at: &crate::route::NodeAddress,
+    at: &NodeAddress,
+    up_since: &mut Option<Instant>,
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut stream = net::connect(&at.address, CONNECT_TIMEOUT)
         .await
@@ -104,6 +107,7 @@ async fn run(
             connection.on_up(worker.now_ms(), request::refresh_times);
         }
     }
+    *up_since = Some(rt::clock::now());
     tracing::info!(node = at.name, address = at.address, "connected to node");
     write_out(worker, key);
     read_answers(worker, key, &mut reader, &mut input).await
@@ -121,10 +125,7 @@ async fn introduce(
         cluster: topology.cluster(),
         name: &worker.shared.options.id,
         topology: topology.version(),
-        worker: match key.lane_class {
-            LaneClass::Worker(worker) => worker,
-            LaneClass::Large => 0,
-        },
+        worker: key.lane_class.worker(),
         secret: worker.shared.options.secret.as_ref(),
     };
     handshake::connect(stream, input, &introduction).await
@@ -214,11 +215,15 @@ fn take_frames(
                 deliver(worker, ticket, &frame);
             }
         }
+        if frame.kind == FrameType::AnnounceAnswer && !frame.body.is_empty() {
+            let reason = String::from_utf8_lossy(frame.body);
+            tracing::warn!(%reason, "a node does not take the new topology");
+        }
         input.advance(length);
     }
 }
 
-fn deliver(worker: &Rc<Worker>, ticket: crate::pool::Ticket, frame: &Frame<'_>) {
+fn deliver(worker: &Rc<Worker>, ticket: Ticket, frame: &Frame<'_>) {
     match response::decode(frame.body) {
         Ok(answer) => worker.deliver(ticket, answer),
         Err(error) => {
@@ -228,16 +233,23 @@ fn deliver(worker: &Rc<Worker>, ticket: crate::pool::Ticket, frame: &Frame<'_>) 
     }
 }
 
-/// Starts the tasks of connections that have none, and ends those whose node left.
-pub(crate) fn reconcile(worker: &Rc<Worker>) {
+/// Starts the tasks of connections that have none.
+pub(crate) fn start_tasks(worker: &Rc<Worker>) {
+    if !worker.pool.borrow().wants_tasks() {
+        return;
+    }
     let wanted = worker.pool.borrow_mut().take_wanted();
     let mut tasks = worker.tasks.borrow_mut();
     for key in wanted {
         let task = tokio::task::spawn_local(keep(Rc::clone(worker), key));
         tasks.insert(key, task.abort_handle());
     }
+}
+
+/// Ends the tasks of connections whose node left the topology.
+pub(crate) fn end_tasks(worker: &Worker) {
     let mut pool = worker.pool.borrow_mut();
-    tasks.retain(|key, task| {
+    worker.tasks.borrow_mut().retain(|key, task| {
         let stays = pool.connection(*key).is_some();
         if !stays {
             task.abort();

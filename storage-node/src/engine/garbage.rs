@@ -206,4 +206,9 @@ impl Pass {
     fn new(prefix: Box<[u8]>) -> Self {
         Self { prefix, from: NAMED_SUFFIX_START.to_vec(), unsettled: false }
     }
+
+    /// Whether it is a pass over the object with this prefix.
+    pub(super) fn is_of(&self, prefix: &[u8]) -> bool {
+        *self.prefix == *prefix
+    }
 }

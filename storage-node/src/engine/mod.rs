@@ -5,7 +5,7 @@
 //! log: it is told where a record stands, and says up to where everything is in the file. It does
 //! not evaluate operations either; evaluation reads through [`View`] and decides with [`visible`].
 //!
-//! Invariants kept here (guarantees 2.6, 2.8 and 6):
+//! Invariants kept here:
 //! * a greater version wins, an equal one changes nothing, so applying twice is harmless;
 //! * positions reach the file with, or after, the last of the data they cover;
 //! * counts reach the file with the data they count;

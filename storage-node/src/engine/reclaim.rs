@@ -1,4 +1,4 @@
-//! Expired records become tombstones of their own version (guarantees 6): locally, not in the log.
+//! Expired records become tombstones of their own version: locally, not in the log.
 //! Replaying the log may bring an expired record back; it is hidden by its time and reclaimed again.
 //!
 //! Both memtables and the file have an index ordered by expiry. A slice takes the next due keys of
@@ -62,6 +62,17 @@ impl ReclaimState {
         self.file_after.clear();
         self.walk_after.clear();
         self.walked = false;
+    }
+
+    /// An object has expired and is left to the garbage pass. All of it has to be looked at from now
+    /// on: a pass that has begun took its fields for live.
+    fn on_deferred(&mut self, prefix: &[u8]) {
+        if self.pass.as_ref().is_some_and(|pass| pass.is_of(prefix)) {
+            self.pass = None;
+        }
+        if self.deferred.insert(prefix.into()) {
+            self.fresh.push_back(prefix.into());
+        }
     }
 
     /// Expired objects that are still counted although their keys of the expiry index are handled.
@@ -148,8 +159,8 @@ impl Store {
         }
         let header = suffix == HEADER_SUFFIX;
         if header || (suffix == UNNAMED_SUFFIX && self.may_hide_named(reader, prefix)?) {
-            self.reclaim.deferred.insert(prefix.into());
             self.open_garbage(prefix);
+            self.reclaim.on_deferred(prefix);
         } else {
             let tombstone = Stored { version, body: Body::Tombstone };
             self.put(prefix, suffix, &tombstone, Origin::Reclaim);

@@ -1,4 +1,4 @@
-//! The pending records of a lane: appended by its leader, not official yet (guarantees 3).
+//! The pending records of a lane: appended by its leader, not official yet.
 //!
 //! The leader evaluates on applied data plus these; a read that meets one of them waits until it is
 //! official. When records became official and were applied, [`Overlay::drop_through`] removes them.

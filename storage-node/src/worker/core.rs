@@ -1,11 +1,11 @@
-//! Execution of operations, and the one place that states the order of a write:
-//! append -> durable (as asked) -> official -> applied -> answered.
+//! Execution of operations: what is checked, evaluated and answered at once. What happens to a
+//! write after its evaluation is in `official`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use common::durability::{Acks, Sync};
+use common::durability::Acks;
 use common::failure::{Failure, FailureCode};
 use common::ids::LogicGroup;
 use common::log_record::{LogHead, LogRecordWriter};
@@ -16,11 +16,10 @@ use common::wire::request::{self, RequestHead};
 use common::wire::response;
 use rt::clock::DataClock;
 
-use crate::binlog::{LogError, LogPosition};
 use crate::engine::EngineError;
 use crate::group::evaluate::{self, Draft, KeyBuffer, Moment, Refused};
 use crate::shared::Shared;
-use crate::worker::group::{Group, OpenedGroup, Pending, SINCE, WaitingAnswer};
+use crate::worker::group::{Group, Held, OpenedGroup, SINCE, WaitingAnswer, Walk};
 use crate::worker::peer::Peer;
 use crate::worker::turn::{Place, Turn};
 
@@ -35,22 +34,16 @@ pub(crate) struct Core {
     /// Wall time of the present turn, in milliseconds since 1970.
     wall_ms: u64,
     pub(crate) hlc: HlcClock,
-    turn: Turn,
+    pub(super) turn: Turn,
     draft: Draft,
     keys: KeyBuffer,
-    parked: Vec<Parked>,
-    touched: Vec<Rc<Peer>>,
+    pub(super) touched: Vec<Rc<Peer>>,
     /// Groups with records that are not official.
-    pending: BTreeSet<LogicGroup>,
+    pub(super) pending: BTreeSet<LogicGroup>,
+    /// The group that reclaim goes on with.
+    pub(super) reclaim_next: LogicGroup,
     /// Memory of all memtables as of the last look.
     pub(crate) memtable_bytes: usize,
-}
-
-/// An operation that met a pending record: it is executed again when something became official.
-struct Parked {
-    peer: Rc<Peer>,
-    id: u64,
-    request: Vec<u8>,
 }
 
 impl Core {
@@ -64,9 +57,9 @@ impl Core {
             turn: Turn::default(),
             draft: Draft::default(),
             keys: KeyBuffer::default(),
-            parked: Vec::new(),
             touched: Vec::new(),
             pending: BTreeSet::new(),
+            reclaim_next: LogicGroup::default(),
             memtable_bytes: 0,
         }
     }
@@ -94,22 +87,12 @@ impl Core {
         if let Err(failure) = self.check(&head, &op) {
             return peer.fail(id, &failure);
         }
-        if self.must_wait(&head, &op) {
-            return self.park(peer, id, body);
-        }
-        let waits = match &op {
+        match &op {
             Op::Write(_) | Op::Batch(_) => self.write(peer, id, &head, &op),
             Op::Get(_) | Op::GetMany(_) | Op::Range(_) | Op::Describe(_) => {
                 self.read(peer, id, &head, &op);
-                false
             }
-            Op::Scan(_) | Op::Count { .. } => {
-                self.walk(peer, id, &head, &op);
-                false
-            }
-        };
-        if waits {
-            self.park(peer, id, body);
+            Op::Scan(_) | Op::Count { .. } => self.walk(peer, id, &head, &op, body),
         }
     }
 
@@ -131,57 +114,73 @@ impl Core {
         if head.remaining_ms == 0 {
             return fail(FailureCode::DeadlinePassed, "the deadline passed".into());
         }
+        if op.is_read() {
+            return Ok(());
+        }
         if let Some(reason) = &group.stopped {
             return fail(FailureCode::Stopped, format!("stopped: {reason}"));
         }
-        if !op.is_read()
-            && let Some((code, reason)) = self.shared.write_refusal()
+        if let Some((code, reason)) = self.shared.write_refusal()
         {
             return fail(code, reason);
         }
         Ok(())
     }
 
-    /// Whether the answer depends on a record that is not official. Records of the present turn
-    /// are appended first: most are official then.
-    fn must_wait(&mut self, head: &RequestHead, op: &Op<'_>) -> bool {
-        if !op.is_read() || !self.touches_pending(head.lane.group, op) {
-            return false;
-        }
-        self.end_turn();
-        self.touches_pending(head.lane.group, op)
-    }
-
+    /// Whether the answer to `op` depends on a record that is not official.
     fn touches_pending(&mut self, group: LogicGroup, op: &Op<'_>) -> bool {
         let group = self.groups.get(&group);
         group.is_some_and(|group| group.lane.overlay.touches(op, &mut self.keys))
     }
 
-    fn park(&mut self, peer: &Rc<Peer>, id: u64, body: &[u8]) {
-        self.parked.push(Parked { peer: Rc::clone(peer), id, request: body.to_vec() });
-    }
-
-    fn read(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
+    /// Reads records. What depends on something pending is evaluated now, in the order of arrival,
+    /// and answered when that is official.
+    fn read(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>) {
         let now_ms = self.now_ms();
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
         let mut failed = None;
-        peer.answer(id, |out| {
-            match evaluate::read(&group.store, op, now_ms, &mut self.keys, out) {
-                Ok(()) => {}
-                Err(Refused::Failure(failure)) => response::encode_failure(out, &failure),
-                Err(Refused::Engine(error)) => {
-                    response::encode_failure(out, &stopped(&self.shared, head, &error));
-                    failed = Some(error);
-                }
+        let keys = &mut self.keys;
+        let mut finish = |read: Result<(), Refused>, out: &mut Vec<u8>| match read {
+            Ok(()) => {}
+            Err(Refused::Failure(failure)) => response::encode_failure(out, &failure),
+            Err(Refused::Engine(error)) => {
+                response::encode_failure(out, &stopped(&self.shared, head, &error));
+                failed = Some(error);
             }
-        });
+        };
+        if group.lane.overlay.touches(op, keys) {
+            let mut body = Vec::new();
+            let latest = group.lane.overlay.over(&group.store);
+            let read = evaluate::read(&latest, op, now_ms, keys, &mut body);
+            finish(read, &mut body);
+            let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
+            group.lane.hold(Held::Answer(answer));
+        } else {
+            peer.answer(id, |out| {
+                finish(evaluate::read(&group.store, op, now_ms, keys, out), out);
+            });
+        }
         if let Some(error) = failed {
             group.stop(&error.to_string());
         }
     }
 
-    /// Scan and count: over the whole lane.
-    fn walk(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
+    /// Scan and count: over the whole lane, once what is pending there now is official.
+    fn walk(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>, request: &[u8]) {
+        if self.touches_pending(head.lane.group, op) {
+            self.end_turn();
+        }
+        if self.touches_pending(head.lane.group, op)
+            && let Some(group) = self.groups.get_mut(&head.lane.group)
+        {
+            let walk = Walk { peer: Rc::clone(peer), id, request: request.to_vec() };
+            return group.lane.hold(Held::Walk(walk));
+        }
+        self.walk_now(peer, id, head, op);
+    }
+
+    /// Runs a scan or count on what is official.
+    pub(super) fn walk_now(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
         let now_ms = self.now_ms();
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
         let done = match op {
@@ -207,12 +206,11 @@ impl Core {
         }
     }
 
-    /// Evaluates a write; its record is appended with the turn. Whether it has to wait because its
-    /// answer tells about something pending.
-    fn write(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>) -> bool {
+    /// Evaluates a write; its record is appended with the turn.
+    fn write(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>) {
         let (wall_ms, now_ms) = (self.wall_ms, self.now_ms());
         let (cleared, hlc) = (self.hlc.tick(wall_ms), self.hlc.tick(wall_ms));
-        let Some(group) = self.groups.get_mut(&head.lane.group) else { return false };
+        let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
         let node = self.shared.node;
         let version = |hlc| Version { epoch: group.lane.stream.epoch, hlc, node };
         let at = Moment { now_ms, version: version(hlc), cleared: version(cleared) };
@@ -228,16 +226,12 @@ impl Core {
             Ok(true) => {}
             Ok(false) => {
                 let answer = self.turn.take_answer(start);
-                return self.answer_unchanged(peer, id, head, op, &answer);
+                return answer_unchanged(group, &mut self.keys, peer, id, op, &answer);
             }
-            Err(Refused::Failure(failure)) => {
-                peer.fail(id, &failure);
-                return false;
-            }
+            Err(Refused::Failure(failure)) => return peer.fail(id, &failure),
             Err(Refused::Engine(error)) => {
                 peer.fail(id, &stopped(&self.shared, head, &error));
-                group.stop(&error.to_string());
-                return false;
+                return group.stop(&error.to_string());
             }
         }
         let (stream, lsn) = (group.lane.stream, group.lane.last.next());
@@ -257,158 +251,9 @@ impl Core {
             }
             Err(error) => peer.fail(id, &Failure::new(FailureCode::OverLimit, error.to_string())),
         }
-        false
     }
 
-    /// A write that changed nothing tells about the present; if that is pending, it waits.
-    fn answer_unchanged(
-        &mut self,
-        peer: &Peer,
-        id: u64,
-        head: &RequestHead,
-        op: &Op<'_>,
-        answer: &[u8],
-    ) -> bool {
-        if self.touches_pending(head.lane.group, op) {
-            self.end_turn();
-            if self.touches_pending(head.lane.group, op) {
-                return true;
-            }
-        }
-        peer.answer(id, |out| {
-            out.push(0);
-            out.extend_from_slice(answer);
-        });
-        false
-    }
-
-    /// Appends the turn's records. Those that only had to reach the kernel are official now.
-    pub(crate) fn end_turn(&mut self) {
-        if self.turn.records.is_empty() {
-            return;
-        }
-        let mut turn = std::mem::take(&mut self.turn);
-        match self.shared.log.append(&mut turn.batch) {
-            Ok(receipt) => self.appended(&turn, receipt.first, receipt.end),
-            Err(error) => self.not_appended(&turn, &error),
-        }
-        turn.clear();
-        self.turn = turn;
-    }
-
-    fn appended(&mut self, turn: &Turn, first: LogPosition, end: LogPosition) {
-        let mut sync = false;
-        for (index, record) in turn.records.iter().enumerate() {
-            let Some(group) = self.groups.get_mut(&record.group) else { continue };
-            let at = turn.batch.position(first, index);
-            let must_be_durable = record.sync == Sync::Always;
-            if !must_be_durable && group.lane.pending.is_empty() {
-                group.apply(turn.body(record), at);
-                group.lane.overlay.drop_through(record.lsn);
-                record.peer.answer(record.id, |out| out.extend_from_slice(turn.answer(record)));
-                continue;
-            }
-            let mut answer = None;
-            if must_be_durable {
-                sync = true;
-                answer = Some(WaitingAnswer {
-                    peer: Rc::clone(&record.peer),
-                    id: record.id,
-                    body: turn.answer(record).to_vec(),
-                });
-            } else {
-                // Its own wish is fulfilled; it only follows the records before it.
-                record.peer.answer(record.id, |out| out.extend_from_slice(turn.answer(record)));
-            }
-            self.pending.insert(group.id);
-            group.lane.pending.push_back(Pending {
-                lsn: record.lsn,
-                at,
-                durable: must_be_durable.then_some(end),
-                body: turn.body(record).to_vec(),
-                answer,
-            });
-        }
-        if sync {
-            self.shared.log.request_sync(end);
-        }
-    }
-
-    /// Nothing of the turn is in the log, or nobody knows: it is taken back, and answered so.
-    fn not_appended(&mut self, turn: &Turn, error: &LogError) {
-        let code = match error {
-            LogError::Full { .. } => FailureCode::DiskFull,
-            LogError::Failed { .. } => FailureCode::Unknown,
-            _ => FailureCode::Stopped,
-        };
-        tracing::error!(%error, "the turn's writes were not appended");
-        for record in &turn.records {
-            let detail = format!("{} ({}): {error}", record.group, self.shared.name);
-            record.peer.fail(record.id, &Failure::new(code, detail));
-            if let Some(group) = self.groups.get_mut(&record.group) {
-                // The records of a lane are numbered in the order of the turn: the first one of
-                // each lane takes back the rest.
-                let before = record.lsn.0 - 1;
-                if group.lane.last.0 > before {
-                    group.lane.take_back(common::ids::Lsn(before));
-                }
-            }
-        }
-    }
-
-    /// The log is durable up to `upto`: what waited for it is official.
-    pub(crate) fn on_durable(&mut self, upto: LogPosition) {
-        self.begin_turn();
-        let mut official = false;
-        for id in std::mem::take(&mut self.pending) {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            while let Some(pending) =
-                group.lane.pending.pop_front_if(|p| p.durable.is_none_or(|end| end <= upto))
-            {
-                official = true;
-                group.apply(&pending.body, pending.at);
-                group.lane.overlay.drop_through(pending.lsn);
-                if let Some(answer) = pending.answer {
-                    answer.peer.answer(answer.id, |out| out.extend_from_slice(&answer.body));
-                    touch(&mut self.touched, &answer.peer);
-                }
-            }
-            if !group.lane.pending.is_empty() {
-                self.pending.insert(id);
-            }
-        }
-        if official {
-            self.retry_parked();
-        }
-    }
-
-    /// The log is poisoned: what is not durable by now never will be known to be.
-    pub(crate) fn on_poisoned(&mut self, cause: &str) {
-        for id in std::mem::take(&mut self.pending) {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            let before = group.lane.pending.front().map(|pending| pending.lsn.0 - 1);
-            for pending in group.lane.pending.drain(..) {
-                if let Some(answer) = pending.answer {
-                    let detail = format!("{} ({}): {cause}", group.id, self.shared.name);
-                    answer.peer.fail(answer.id, &Failure::new(FailureCode::Unknown, detail));
-                    touch(&mut self.touched, &answer.peer);
-                }
-            }
-            if let Some(before) = before {
-                group.lane.take_back(common::ids::Lsn(before));
-            }
-        }
-        self.retry_parked();
-    }
-
-    fn retry_parked(&mut self) {
-        for parked in std::mem::take(&mut self.parked) {
-            self.execute(&parked.peer, parked.id, &parked.request);
-        }
-        self.end_turn();
-    }
-
-    fn touch(&mut self, peer: &Rc<Peer>) {
+    pub(super) fn touch(&mut self, peer: &Rc<Peer>) {
         touch(&mut self.touched, peer);
     }
 
@@ -422,10 +267,31 @@ impl Core {
     }
 }
 
-fn touch(touched: &mut Vec<Rc<Peer>>, peer: &Rc<Peer>) {
+pub(super) fn touch(touched: &mut Vec<Rc<Peer>>, peer: &Rc<Peer>) {
     if peer.set_touched(true) {
         touched.push(Rc::clone(peer));
     }
+}
+
+/// A write that changed nothing tells about the present; if that is pending, its answer waits.
+fn answer_unchanged(
+    group: &mut Group,
+    keys: &mut KeyBuffer,
+    peer: &Rc<Peer>,
+    id: u64,
+    op: &Op<'_>,
+    reply: &[u8],
+) {
+    const REPLY: u8 = 0;
+    if group.lane.overlay.touches(op, keys) {
+        let body = [&[REPLY], reply].concat();
+        let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
+        return group.lane.hold(Held::Answer(answer));
+    }
+    peer.answer(id, |out| {
+        out.push(REPLY);
+        out.extend_from_slice(reply);
+    });
 }
 
 fn stopped(shared: &Shared, head: &RequestHead, error: &EngineError) -> Failure {

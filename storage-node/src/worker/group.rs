@@ -7,7 +7,7 @@ use common::ids::{Epoch, Lane, LogicGroup, Lsn, ServerIndex, Stream};
 use common::log_record::LogRecord;
 
 use crate::binlog::LogPosition;
-use crate::engine::Store;
+use crate::engine::{FlushJob, Store};
 use crate::group::overlay::Overlay;
 use crate::worker::peer::Peer;
 
@@ -40,17 +40,30 @@ pub(crate) struct Group {
     pub(crate) servers: u8,
     /// Why the group refuses operations, after an error of its file.
     pub(crate) stopped: Option<String>,
-    /// A flush was begun and waits for the log, or runs.
-    pub(crate) flushing: bool,
+    pub(crate) flush: Flush,
+}
+
+/// How far the group's flush is.
+pub(crate) enum Flush {
+    /// Nothing is being flushed.
+    Idle,
+    /// The memtable is frozen; its records have to be durable in the log first, up to here (I6).
+    WaitsForLog(FlushJob, LogPosition),
+    /// The flush thread has it.
+    Running,
 }
 
 /// The lane this node leads, with its records that are not official yet.
 ///
-/// Watermarks: `last >= every pending record > what is applied`.
+/// Watermarks: `last >= appended >= every pending record > official = applied`.
 pub(crate) struct LeadLane {
     pub(crate) stream: Stream,
     /// The last record that was given a number.
     pub(crate) last: Lsn,
+    /// The last record that is in the log.
+    pub(crate) appended: Lsn,
+    /// What waits for a record to become official, in the order of arrival.
+    held: VecDeque<(Lsn, Held)>,
     pub(crate) overlay: Overlay,
     pub(crate) pending: VecDeque<Pending>,
 }
@@ -66,6 +79,22 @@ pub(crate) struct Pending {
     pub(crate) body: Vec<u8>,
     /// The answer that waits with it.
     pub(crate) answer: Option<WaitingAnswer>,
+}
+
+/// What may not be done before records are official.
+pub(crate) enum Held {
+    /// Sending an answer that tells about them.
+    Answer(WaitingAnswer),
+    /// A pass over the whole lane.
+    Walk(Walk),
+}
+
+/// A scan or count that waits.
+pub(crate) struct Walk {
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) id: u64,
+    /// The request's frame body.
+    pub(crate) request: Vec<u8>,
 }
 
 /// An answer that is complete but may not be sent yet.
@@ -92,9 +121,16 @@ impl Group {
     pub(crate) fn new(opened: OpenedGroup) -> Self {
         let stream = opened.stream();
         let last = opened.store.applied().get(&stream).copied().unwrap_or_default();
-        let lane = LeadLane { stream, last, overlay: Overlay::default(), pending: VecDeque::new() };
+        let lane = LeadLane {
+            stream,
+            last,
+            appended: last,
+            held: VecDeque::new(),
+            overlay: Overlay::default(),
+            pending: VecDeque::new(),
+        };
         let OpenedGroup { id, store, servers, .. } = opened;
-        Self { id, store, lane, servers, stopped: None, flushing: false }
+        Self { id, store, lane, servers, stopped: None, flush: Flush::Idle }
     }
 
     /// The group's file cannot be trusted any more: it refuses operations until a restart.
@@ -135,13 +171,42 @@ impl Group {
 }
 
 impl LeadLane {
-    /// Forgets every record after `last`: none of them is in the log.
-    pub(crate) fn take_back(&mut self, last: Lsn) {
-        self.last = last;
+    /// Keeps something back until everything that has a number now is official.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held.push_back((self.last, held));
+    }
+
+    /// Whether something is kept back.
+    pub(crate) fn holds_something(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The next thing that was kept back and need not be any more.
+    pub(crate) fn pop_held(&mut self) -> Option<Held> {
+        let official = self.official();
+        self.held.pop_front_if(|(lsn, _)| *lsn <= official).map(|(_, held)| held)
+    }
+
+    /// The last official record.
+    fn official(&self) -> Lsn {
+        self.pending.front().map_or(self.appended, |pending| Lsn(pending.lsn.0 - 1))
+    }
+
+    /// Forgets every record that is not in the log. Returns the answers that told about them.
+    pub(crate) fn take_back(&mut self) -> Vec<WaitingAnswer> {
+        self.last = self.appended;
         self.overlay = Overlay::default();
         for pending in &self.pending {
             let record = LogRecord::decode(&pending.body).expect("this worker encoded it");
             self.overlay.push(pending.lsn, record.mutations.iter().copied());
         }
+        let mut void = Vec::new();
+        for (lsn, held) in std::mem::take(&mut self.held) {
+            match held {
+                Held::Answer(answer) if lsn > self.appended => void.push(answer),
+                held => self.held.push_back((lsn.min(self.appended), held)),
+            }
+        }
+        void
     }
 }

@@ -19,6 +19,10 @@ use crate::worker::peer;
 /// How often flushes, expiry and back-pressure are looked at.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long a stop waits for the log at most, and between two looks.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+const DRAIN_STEP: Duration = Duration::from_millis(5);
+
 /// What a worker can be sent.
 pub(crate) enum Message {
     /// A peer passed the handshake.
@@ -74,13 +78,22 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             biased;
-            () = stop.stopped() => return,
+            () = stop.stopped() => return drain(&worker).await,
             message = inbox.recv() => match message {
                 Some(message) => on_message(&worker, message),
                 None => return,
             },
             _ = tick.tick() => worker.core.borrow_mut().maintain(worker.index),
         }
+    }
+}
+
+/// Lets what waits for the log become official, and its answers reach the peers.
+async fn drain(worker: &Worker) {
+    worker.shared.log.request_sync(worker.shared.log.appended());
+    let deadline = rt::clock::now() + DRAIN_MAX;
+    while worker.core.borrow().has_pending() && rt::clock::now() < deadline {
+        tokio::time::sleep(DRAIN_STEP).await;
     }
 }
 

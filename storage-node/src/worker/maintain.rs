@@ -9,10 +9,12 @@ use crate::binlog::LogPosition;
 use crate::engine::{FlushDone, Store};
 use crate::flusher::Work;
 use crate::worker::core::Core;
-use crate::worker::group::Group;
+use crate::worker::group::{Flush, Group};
 
-/// Records that one slice of reclaim handles, for each group and tick.
+/// Records that reclaim handles in one group before it goes to the next.
 const RECLAIM_SLICE: usize = 256;
+/// Records that reclaim handles in one tick.
+const RECLAIM_TICK: usize = 1024;
 /// A writer pauses this long for each tenth by which memory exceeds its budget.
 const PAUSE_STEP: Duration = Duration::from_millis(2);
 /// Longest pause between two turns of a writer.
@@ -23,7 +25,7 @@ impl Core {
     pub(crate) fn maintain(&mut self, worker: usize) {
         self.begin_turn();
         self.reclaim();
-        self.measure_memtables();
+        self.measure_memtables(worker);
         let stepped = f64::from(u8::from(self.clock.stepped()));
         metrics::gauge!("fdht_node_clock_step").set(stepped);
         self.plan_flush();
@@ -31,13 +33,27 @@ impl Core {
         self.publish_needed(worker);
     }
 
+    /// Reclaims in slices, going on where the last tick ended, so that many groups take no more of
+    /// the worker's time than few.
     fn reclaim(&mut self) {
         let now_ms = self.now_ms();
-        // A pending record may keep alive what looks expired below it.
-        let quiet = |group: &&mut Group| group.stopped.is_none() && group.lane.pending.is_empty();
-        for group in self.groups.values_mut().filter(quiet) {
-            if let Err(error) = group.store.reclaim(now_ms, RECLAIM_SLICE) {
-                group.stop(&error.to_string());
+        let next = self.reclaim_next;
+        let order = self.groups.range(next..).chain(self.groups.range(..next));
+        let order: Vec<LogicGroup> = order.map(|(id, _)| *id).collect();
+        let mut budget = RECLAIM_TICK;
+        for id in order {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            // A pending record may keep alive what looks expired below it.
+            if group.stopped.is_some() || !group.lane.pending.is_empty() {
+                continue;
+            }
+            match group.store.reclaim(now_ms, budget.min(RECLAIM_SLICE)) {
+                Ok(handled) => budget = budget.saturating_sub(handled),
+                Err(error) => group.stop(&error.to_string()),
+            }
+            if budget == 0 {
+                self.reclaim_next = id;
+                return;
             }
         }
     }
@@ -45,46 +61,41 @@ impl Core {
     /// Begins at most one flush at a time: of the largest group when memory is short, else of the
     /// one that holds back the oldest part of a log that grew too long.
     fn plan_flush(&mut self) {
-        if self.groups.values().any(|group| group.flushing) {
+        let idle = self.groups.values().all(|group| matches!(group.flush, Flush::Idle));
+        // A flush needs room; without any it would only stop the group.
+        if !idle || self.shared.is_disk_full() {
             return;
         }
         let limits = &self.shared.limits;
-        let candidates = || {
-            self.groups
-                .values()
-                .filter(|group| group.stopped.is_none() && group.store.memory_bytes() > 0)
-        };
+        let candidates = || self.groups.values().filter(|group| group.stopped.is_none());
         let chosen = if self.memtable_bytes > limits.memtable_bytes {
             candidates().max_by_key(|group| group.store.memory_bytes())
         } else if self.shared.log.stats().bytes > limits.log_bytes {
-            candidates().min_by_key(|group| group.store.oldest_unflushed())
+            let pins = |group: &&Group| group.store.oldest_unflushed().is_some();
+            candidates().filter(pins).min_by_key(|group| group.store.oldest_unflushed())
         } else {
             None
         };
-        if let Some(id) = chosen.map(|group| group.id)
-            && let Some(group) = self.groups.get_mut(&id)
-        {
-            group.flushing = true;
+        let Some(id) = chosen.map(|group| group.id) else { return };
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if let Some(job) = group.store.begin_flush() {
+            // Everything in the memtable was appended before now.
+            let appended = self.shared.log.appended();
+            self.shared.log.request_sync(appended);
+            group.flush = Flush::WaitsForLog(job, appended);
         }
     }
 
-    /// Hands a planned flush to the flush thread once the log is durable as far as the memtable
-    /// goes (I6); asks for that first.
+    /// Hands frozen memtables to the flush thread whose records are durable in the log (I6).
     pub(crate) fn start_flushes(&mut self) {
-        let log = &self.shared.log;
-        for group in self.groups.values_mut().filter(|group| group.flushing) {
-            if group.store.flushing_bytes() > 0 {
-                continue;
-            }
-            // Everything in the memtable was appended before now.
-            let appended = log.appended();
-            if log.durable() < appended {
-                log.request_sync(appended);
-                continue;
-            }
-            match group.store.begin_flush() {
-                Some(job) => self.shared.flusher.send(Work::Flush(group.id, job)),
-                None => group.flushing = false,
+        let durable = self.shared.log.durable();
+        for group in self.groups.values_mut() {
+            match std::mem::replace(&mut group.flush, Flush::Idle) {
+                Flush::WaitsForLog(job, upto) if upto <= durable => {
+                    group.flush = Flush::Running;
+                    self.shared.flusher.send(Work::Flush(group.id, job));
+                }
+                other => group.flush = other,
             }
         }
     }
@@ -92,14 +103,14 @@ impl Core {
     /// A flush ended, well or not.
     pub(crate) fn on_flushed(&mut self, worker: usize, id: LogicGroup, done: FlushDone) {
         if let Some(group) = self.groups.get_mut(&id) {
-            group.flushing = false;
+            group.flush = Flush::Idle;
             group.store.finish_flush(done);
             if let Some(reason) = group.store.stopped().map(str::to_owned) {
                 group.stop(&reason);
             }
         }
         self.publish_needed(worker);
-        self.measure_memtables();
+        self.measure_memtables(worker);
         self.plan_flush();
         self.start_flushes();
     }
@@ -113,10 +124,11 @@ impl Core {
         }
     }
 
-    fn measure_memtables(&mut self) {
+    fn measure_memtables(&mut self, worker: usize) {
         let bytes = |store: &Store| store.memory_bytes() + store.flushing_bytes();
         self.memtable_bytes = self.groups.values().map(|group| bytes(&group.store)).sum();
-        metrics::gauge!("fdht_node_memtable_bytes").set(self.memtable_bytes as f64);
+        metrics::gauge!("fdht_node_memtable_bytes", "worker" => worker.to_string())
+            .set(self.memtable_bytes as f64);
     }
 
     /// How long a writer waits before its next turn.

@@ -8,6 +8,7 @@ use common::codec::DecodeError;
 use common::failure::Failure;
 use common::wire::frame::{self, Decoded, FrameType};
 use common::wire::response;
+use rt::out_buffer::OutBuffer;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -20,8 +21,8 @@ use crate::worker::inbox::Worker;
 const READ_BYTES: usize = 64 << 10;
 /// A buffer that grew above this is given back when it is empty.
 const KEPT_BYTES: usize = 1 << 20;
-/// With so many unsent bytes nothing more is read from the peer (I14).
-const UNSENT_BYTES_MAX: usize = 64 << 20;
+/// With so many unsent bytes nothing more is executed for the peer (I14).
+const UNSENT_BYTES_MAX: usize = 4 << 20;
 
 /// The sending side of a connection.
 pub(crate) struct Peer {
@@ -33,8 +34,7 @@ pub(crate) struct Peer {
 
 #[derive(Default)]
 struct Out {
-    bytes: Vec<u8>,
-    written: usize,
+    buffer: OutBuffer,
     draining: bool,
     broken: bool,
 }
@@ -61,7 +61,7 @@ impl Peer {
     pub(crate) fn answer(&self, id: u64, fill: impl FnOnce(&mut Vec<u8>)) {
         let out = &mut *self.out.borrow_mut();
         if !out.broken {
-            frame::encode(&mut out.bytes, FrameType::Response, id, fill);
+            frame::encode(out.buffer.end(), FrameType::Response, id, fill);
         }
     }
 
@@ -73,7 +73,7 @@ impl Peer {
     /// Appends the answer to an announcement: nothing, or why not.
     fn answer_announcement(&self, id: u64, reason: &str) {
         let out = &mut *self.out.borrow_mut();
-        frame::encode(&mut out.bytes, FrameType::AnnounceAnswer, id, |body| {
+        frame::encode(out.buffer.end(), FrameType::AnnounceAnswer, id, |body| {
             body.extend_from_slice(reason.as_bytes());
         });
     }
@@ -110,37 +110,39 @@ impl Peer {
         }
     }
 
+    /// The connection is over: answers to come are dropped.
+    fn end(&self) {
+        let out = &mut *self.out.borrow_mut();
+        out.broken = true;
+        out.buffer.clear();
+    }
+
+    /// Whether the peer should read some of its answers first.
+    fn is_full(&self) -> bool {
+        self.out.borrow().buffer.unsent().len() > UNSENT_BYTES_MAX
+    }
+
     /// Returns when the peer has read enough of its answers.
     async fn room(&self) {
-        while self.out.borrow().unsent() > UNSENT_BYTES_MAX {
+        while self.is_full() {
             self.drained.notified().await;
         }
     }
 }
 
 impl Out {
-    fn unsent(&self) -> usize {
-        self.bytes.len() - self.written
-    }
-
-    /// Writes until all is out (`true`) or the socket is full (`false`).
+    /// Writes until all is out or the connection is broken (`true`), or the socket is full
+    /// (`false`).
     fn write(&mut self, writer: &OwnedWriteHalf) -> bool {
-        while let Some(unsent) = self.bytes.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match writer.try_write(unsent) {
-                Ok(written) => self.written += written,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
-                Err(_) => {
-                    self.broken = true;
-                    break;
-                }
-            }
-        }
-        self.written = 0;
-        if self.bytes.capacity() > KEPT_BYTES {
-            self.bytes = Vec::new();
-        }
-        self.bytes.clear();
-        true
+        let written = self.buffer.write_with(|bytes| writer.try_write(bytes));
+        written.map_or_else(
+            |_| {
+                self.broken = true;
+                self.buffer.clear();
+                true
+            },
+            |(done, _)| done,
+        )
     }
 }
 
@@ -166,7 +168,7 @@ pub(crate) async fn serve(
             Err(error) => break error.into(),
         }
     };
-    peer.out.borrow_mut().broken = true;
+    peer.end();
     tracing::info!(peer = name, reason = %ended, "peer disconnected");
 }
 
@@ -192,6 +194,10 @@ async fn take_frames(
                 }
                 return Ok(wanted);
             }
+            Taken::Full => {
+                peer.room().await;
+                continue;
+            }
             Taken::Announcement(id, text) => (id, text),
         };
         let taken = topology::announce(&worker.shared, text).await;
@@ -203,6 +209,8 @@ async fn take_frames(
 enum Taken {
     /// Every whole frame; the next needs so many bytes.
     All(usize),
+    /// Some; the peer has to read its answers first.
+    Full,
     /// The text of a topology stood between requests.
     Announcement(u64, Vec<u8>),
 }
@@ -231,5 +239,8 @@ fn take_requests(
             | FrameType::AnnounceAnswer => return Err(PeerError::Unexpected),
         }
         input.advance(length);
+        if peer.is_full() {
+            return Ok(Taken::Full);
+        }
     }
 }

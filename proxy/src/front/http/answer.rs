@@ -81,6 +81,18 @@ impl HttpAnswer {
         Self::error(413, "over_limit", error)
     }
 
+    /// The proxy's buffers are full; nothing was applied.
+    pub(crate) fn busy() -> Self {
+        Self::error(503, "not_applied", "the proxy's buffers are full; try again")
+            .with("Retry-After", RETRY_AFTER_SECONDS)
+    }
+
+    /// The proxy is stopping; nothing was applied.
+    pub(crate) fn stopping() -> Self {
+        Self::error(503, "not_applied", "the proxy is stopping; use another one")
+            .with("Retry-After", RETRY_AFTER_SECONDS)
+    }
+
     /// A node answered something else than it was asked: a bug.
     pub(crate) fn unexpected() -> Self {
         Self::error(

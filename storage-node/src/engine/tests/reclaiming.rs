@@ -116,6 +116,22 @@ fn an_expired_object_goes_wholly() {
 }
 
 #[test]
+fn an_object_that_expires_during_a_pass_over_it_is_not_counted() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.hset("hash", "b", "v");
+    let now = bench.next();
+    bench.write(vec![(header_key("hash"), Put::Header { expire_at: 0, cleared: now })]);
+    bench.hset("hash", "a", "v");
+    bench.write(vec![(header_key("hash"), Put::Header { expire_at: 50, cleared: now })]);
+    assert_eq!(bench.store_mut().reclaim(1, 1).unwrap(), 2, "the pass stands behind field a");
+    assert_eq!(bench.count(49), 1);
+    while bench.store_mut().reclaim(50, 1).unwrap() > 0 {
+        assert_eq!(bench.count(50), 0);
+    }
+    assert_eq!((bench.count(50), bench.records("hash").len()), (0, 1));
+}
+
+#[test]
 fn fields_under_an_expired_string_never_come_back() {
     let mut bench = Bench::new(OPTIONS);
     bench.hset("mixed", "old", "v");
