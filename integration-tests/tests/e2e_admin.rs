@@ -122,7 +122,6 @@ fn groups_and_nodes_are_shown_by_both_sides() {
         assert!(node["requests"].as_u64().unwrap() > 0, "{node}");
         assert!(node["connections"].as_u64().unwrap() >= 1, "{node}");
     }
-    let mut objects = 0;
     for (index, id) in cluster.nodes().iter().enumerate() {
         let admin = cluster.node_admin(id);
         let groups = admin.get("/v1/groups").expect(200).json();
@@ -136,14 +135,12 @@ fn groups_and_nodes_are_shown_by_both_sides() {
                 (group["lanes"].as_array().unwrap().len(), &lane["since_epoch"]),
                 (1, &1.into())
             );
-            objects += group["objects"].as_u64().unwrap();
         }
         let itself = &admin.get("/v1/nodes").expect(200).json()[0];
         assert_eq!((&itself["id"], &itself["cluster"]), (&json!(id), &"dev".into()));
         assert_eq!((&itself["state"], &itself["write_state"]), (&"up".into(), &"ok".into()));
         assert!(itself["log"]["appended"].as_u64() >= itself["log"]["durable"].as_u64());
     }
-    assert!(objects >= 200, "{objects} objects on all nodes");
 }
 
 #[test]

@@ -76,8 +76,7 @@ struct Opened {
 
 /// Opens files and log, and replays what the files do not have.
 fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened, StartError> {
-    let workers =
-        args.workers.map_or_else(|| thread::count_for(thread::processors()), usize::from);
+    let workers = args.workers.map_or_else(|| thread::count_for(thread::processors()), usize::from);
     let limits = limits(args, workers);
     let topology = load_topology(&dir)?;
     let mut groups = match &topology {

@@ -3,7 +3,8 @@
 //! What hides must not leave the file before what it hides: a crash between two commits of a flush
 //! would show the fields again. So hidden fields go first; only a later pass over the object that
 //! finds none of them, and no tombstone in memory that may still stand over one in the file, lets
-//! the expired unnamed value and the header go.
+//! the expired unnamed value and the header go. A pass over a large object takes several slices; when
+//! what hides its fields has changed meanwhile, it does not count and the object is passed again.
 //!
 //! How they go depends on what a crash, which forgets all of reclaim that was not flushed, would
 //! bring back. Records that stay hidden by their own time or by the header become tombstones in
@@ -36,7 +37,14 @@ pub(super) struct Pass {
     from: Vec<u8>,
     /// Something hidden was found, or may be left in the file.
     unsettled: bool,
+    /// What hid fields in the slice before.
+    hiders: Option<Hiders>,
+    /// It was not the same in all slices: what was taken for live may be hidden now.
+    mixed: bool,
 }
+
+/// Version of what hides others, and whether it has expired: of the header and the unnamed value.
+type Hiders = [Option<(Version, bool)>; 2];
 
 /// The records of an object that hide others.
 struct Heads {
@@ -44,6 +52,13 @@ struct Heads {
     header: Option<(Version, u64)>,
     unnamed: Option<(Version, u64)>,
     unnamed_tombstone_in_memory: bool,
+}
+
+impl Heads {
+    fn hiders(&self, now_ms: u64) -> Hiders {
+        let of = |(version, expire_at)| (version, is_expired(expire_at, now_ms));
+        [self.header.map(of), self.unnamed.map(of)]
+    }
 }
 
 impl Store {
@@ -56,10 +71,10 @@ impl Store {
         let reader = self.reader()?;
         let mut handled = 0;
         while handled < max {
-            let Some(mut pass) = self.next_pass(&reader)? else {
+            let Some(pass) = self.next_pass(&reader)? else {
                 break;
             };
-            handled += 1 + self.reclaim_fields(&reader, &mut pass, now_ms, max - handled)?;
+            handled += 1 + self.reclaim_fields(&reader, pass, now_ms, max - handled)?;
         }
         Ok(handled)
     }
@@ -97,11 +112,13 @@ impl Store {
     fn reclaim_fields(
         &mut self,
         reader: &FileReader,
-        pass: &mut Pass,
+        mut pass: Pass,
         now_ms: u64,
         max: usize,
     ) -> Result<usize, EngineError> {
         let heads = self.heads(reader, &pass.prefix, now_ms)?;
+        let hiders = heads.hiders(now_ms);
+        pass.mixed |= pass.hiders.replace(hiders).is_some_and(|before| before != hiders);
         let mut looked_at = 0;
         let mut dead = Vec::new();
         let mut next = None;
@@ -128,10 +145,11 @@ impl Store {
             }
         }
         if let Some(next) = next {
-            let unsettled = pass.unsettled;
-            let prefix = std::mem::take(&mut pass.prefix);
-            self.reclaim.pass = Some(Pass { prefix, from: next, unsettled });
-        } else if self.reclaim_heads(&heads, pass, now_ms) {
+            pass.from = next;
+            self.reclaim.pass = Some(pass);
+        } else if pass.mixed {
+            self.reclaim.fresh.push_back(pass.prefix);
+        } else if self.reclaim_heads(&heads, &mut pass, now_ms) {
             self.close_garbage(&pass.prefix);
         }
         Ok(looked_at)
@@ -204,11 +222,7 @@ impl Store {
 
 impl Pass {
     fn new(prefix: Box<[u8]>) -> Self {
-        Self { prefix, from: NAMED_SUFFIX_START.to_vec(), unsettled: false }
-    }
-
-    /// Whether it is a pass over the object with this prefix.
-    pub(super) fn is_of(&self, prefix: &[u8]) -> bool {
-        *self.prefix == *prefix
+        let from = NAMED_SUFFIX_START.to_vec();
+        Self { prefix, from, unsettled: false, hiders: None, mixed: false }
     }
 }

@@ -64,12 +64,8 @@ impl ReclaimState {
         self.walked = false;
     }
 
-    /// An object has expired and is left to the garbage pass. All of it has to be looked at from now
-    /// on: a pass that has begun took its fields for live.
+    /// An object has expired and is left to the garbage pass.
     fn on_deferred(&mut self, prefix: &[u8]) {
-        if self.pass.as_ref().is_some_and(|pass| pass.is_of(prefix)) {
-            self.pass = None;
-        }
         if self.deferred.insert(prefix.into()) {
             self.fresh.push_back(prefix.into());
         }

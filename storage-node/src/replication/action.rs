@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use common::ids::{Epoch, Lane, LogicGroup, Lsn, NodeId};
+use common::ids::{Epoch, Lane, LogicGroup, NodeId};
 
 use super::message::{Message, Term};
 use super::position::{Head, Position, Span};
@@ -27,8 +27,10 @@ pub enum Action {
     Official(Lane, Position),
     /// Held but void: offer again to the leader under the request ids.
     Void(Lane, Vec<Span>),
-    /// This server serves the lane, as far as its lease allows; its records have these numbers on.
-    Serves(Term, Lsn),
+    /// This server leads the lane: its lease is wanted from now on.
+    Leads(Term),
+    /// This server serves the lane, as far as its lease allows.
+    Serves(Term),
     /// Writes and reads of the lane wait: a hand-over is under way.
     Holds(Term),
     /// This server does not serve the lane in that term any more; waiting requests are sent back.

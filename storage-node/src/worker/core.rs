@@ -120,8 +120,7 @@ impl Core {
         if let Some(reason) = &group.stopped {
             return fail(FailureCode::Stopped, format!("stopped: {reason}"));
         }
-        if let Some((code, reason)) = self.shared.write_refusal()
-        {
+        if let Some((code, reason)) = self.shared.write_refusal() {
             return fail(code, reason);
         }
         Ok(())

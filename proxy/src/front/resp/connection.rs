@@ -1,6 +1,6 @@
 //! Commands about the connection itself: HELLO, AUTH, PING, ECHO, SELECT, QUIT, RESET.
 
-use common::limits::NAMESPACE_BYTES_MAX;
+use common::address::Object;
 
 use crate::front::call::Started;
 
@@ -115,10 +115,11 @@ pub(super) fn select(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
             };
             Database::Number(number.filter(known).ok_or(out_of_range)?)
         }
-        None if text.is_empty() || text.len() > NAMESPACE_BYTES_MAX => {
-            return Err(CommandError::NotInteger);
+        None if text.is_empty() => return Err(CommandError::NotInteger),
+        None => {
+            Object { namespace: text, name: b"" }.check()?;
+            Database::Name(text.to_vec())
         }
-        None => Database::Name(text.to_vec()),
     };
     ctx.select(database);
     ctx.identity_changed();
@@ -224,12 +225,10 @@ mod tests {
             let text = "-ERR DB index is out of range\r\n";
             assert_eq!(bench.run(&["SELECT", wrong]), text);
         }
-        for wrong in ["", &"n".repeat(65)] {
-            assert_eq!(
-                bench.run(&["SELECT", wrong]),
-                "-ERR value is not an integer or out of range\r\n"
-            );
-        }
+        let text = "-ERR value is not an integer or out of range\r\n";
+        assert_eq!(bench.run(&["SELECT", ""]), text);
+        let text = "-ERR namespace has 65 bytes, max 64\r\n";
+        assert_eq!(bench.run(&["SELECT", &"n".repeat(65)]), text);
         assert_eq!(bench.session.namespace, b"15");
     }
 

@@ -289,6 +289,21 @@ fn follow(options: StoreOptions, steps: &[Step]) {
     model.check();
 }
 
+/// Found by chance: a pass had taken a field for live, the object was deleted before the pass ended,
+/// and the pass let the new header go.
+#[test]
+fn an_object_that_is_deleted_during_a_pass_over_it_stays_deleted() {
+    let set = |object| Step::Set { object, expire_in: 0, bytes: 0 };
+    let hash_set = |object, field| Step::HashSet { object, field, expire_in: 0, bytes: 0 };
+    let mut steps = vec![hash_set(4, 0), Step::Delete { object: 4 }, hash_set(5, 2)];
+    steps.extend([set(1), set(1), set(1), set(1), set(1)]);
+    steps.extend([Step::Reclaim { slice: 1 }, Step::BeginFlush, Step::Delete { object: 5 }]);
+    steps.extend([Step::FinishFlush, hash_set(5, 0), set(0)]);
+    steps.extend([Step::CrashInFlush { commits: 1 }, Step::Reclaim { slice: 5 }]);
+    steps.extend([Step::Delete { object: 5 }, Step::BeginFlush]);
+    follow(OPTIONS, &steps);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -132,7 +132,11 @@ impl Voter {
         }
         RegisterMessage::Promised {
             accepted: slot.accepted.clone(),
-            leases: self.grants.running(now_ms, group),
+            leases: if self.rules.takeover_waits_for_lease {
+                self.grants.running(now_ms, group)
+            } else {
+                Vec::new()
+            },
         }
     }
 

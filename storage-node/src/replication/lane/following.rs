@@ -1,0 +1,141 @@
+//! A follower: pulls from the leader, acknowledges with the pull, notices a silent leader.
+
+use common::ids::{Epoch, Lsn, NodeId};
+
+use super::replica::{LaneReplica, Role};
+use crate::replication::action::Action;
+use crate::replication::message::{Message, Pull, Records};
+use crate::replication::position::{Head, Position};
+use crate::replication::timing::{REPEAT_MS, SILENT_MS};
+
+/// State of a follower in one term.
+#[derive(Clone, Debug)]
+pub struct Following {
+    /// Whom it follows.
+    pub leader: NodeId,
+    /// The leader's since-epoch.
+    pub since: Epoch,
+    /// When the leader was last heard, or following began.
+    heard_ms: u64,
+    pulled_ms: u64,
+    /// The leader needs this server's acknowledgement as of this register epoch, and has it for
+    /// every official record.
+    confirmed: Option<Epoch>,
+    /// A greater register epoch than the own was mentioned.
+    outdated: bool,
+}
+
+impl Following {
+    /// The register epoch as of which the leader confirmed that this server is in step.
+    #[must_use]
+    pub fn confirmed(&self) -> Option<Epoch> {
+        self.confirmed
+    }
+
+    /// Whether the leader has been missing for too long (guarantees 4.1).
+    #[must_use]
+    pub fn misses_leader(&self, now_ms: u64) -> bool {
+        now_ms >= self.heard_ms + SILENT_MS
+    }
+
+    pub(super) fn poll_timeout(&self) -> u64 {
+        self.pulled_ms + REPEAT_MS
+    }
+}
+
+impl LaneReplica {
+    /// Follows a leader: promises its epoch and pulls. A pull is an acknowledgement, so the promise
+    /// comes first.
+    pub(super) fn follow(
+        &mut self,
+        now_ms: u64,
+        leader: NodeId,
+        since: Epoch,
+        actions: &mut Vec<Action>,
+    ) {
+        let following = Following {
+            leader,
+            since,
+            heard_ms: now_ms,
+            pulled_ms: now_ms,
+            confirmed: None,
+            outdated: false,
+        };
+        self.end(Role::Following(following), actions);
+        self.promise(since, actions);
+        self.pull(now_ms, actions);
+    }
+
+    /// Sends a pull; it replaces the one that is parked at the leader.
+    pub(super) fn pull(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        let Role::Following(following) = &mut self.role else {
+            return;
+        };
+        following.pulled_ms = now_ms;
+        let (leader, since) = (following.leader, following.since);
+        let written = self.held.of(since);
+        // Once the stream is adopted, everything before it is held.
+        let have = if written > Lsn(0) {
+            vec![Position { epoch: since, lsn: written }]
+        } else {
+            self.held.vector()
+        };
+        let durable =
+            if self.me.rules.ack_after_fsync { self.durable_of(since) } else { written };
+        let (term, life) = (self.term(since), self.me.life);
+        let pull = Pull { term, life, have, written, durable };
+        actions.push(Action::Send(leader, Message::Pull(pull)));
+    }
+
+    pub(super) fn on_pulled(
+        &mut self,
+        now_ms: u64,
+        records: &Records,
+        heads: &[Head],
+        actions: &mut Vec<Action>,
+    ) {
+        let since = records.term.since;
+        let adopted = self.held.of(since) > Lsn(0);
+        self.take(heads, actions);
+        let written = self.held.of(since);
+        if !adopted && written > Lsn(0) {
+            let void = self.held.void();
+            if !void.is_empty() {
+                actions.push(Action::Void(self.id, void));
+            }
+        }
+        let official = Position { epoch: since, lsn: records.official.min(written) };
+        if official.lsn > Lsn(0) && official > self.official {
+            self.official = official;
+            actions.push(Action::Official(self.id, official));
+        }
+        if self.amnesiac && records.official > Lsn(0) && written >= records.official {
+            self.amnesiac = false;
+            actions.push(Action::CaughtUp(self.id));
+        }
+        if let Role::Following(following) = &mut self.role {
+            following.heard_ms = now_ms;
+            following.confirmed = records.confirmed;
+        }
+        self.pull(now_ms, actions);
+    }
+
+    /// The asked server does not lead. Says whether its register is newer than `known` here.
+    pub fn on_not_leading(&mut self, from: NodeId, since: Epoch, theirs: Epoch, known: Epoch) -> bool {
+        match &mut self.role {
+            Role::Following(f) if f.leader == from && f.since == since => {
+                f.outdated = theirs > known;
+                f.outdated
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn follow_on(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        if let Role::Following(following) = &self.role
+            && now_ms >= following.pulled_ms + REPEAT_MS
+        {
+            self.pull(now_ms, actions);
+        }
+    }
+}
