@@ -58,19 +58,13 @@ impl<'a> Object<'a> {
     /// The object's unnamed field.
     #[must_use]
     pub fn unnamed(self) -> Address<'a> {
-        Address {
-            object: self,
-            field: Field::Unnamed,
-        }
+        Address { object: self, field: Field::Unnamed }
     }
 
     /// A named field of the object.
     #[must_use]
     pub fn field(self, name: &'a [u8]) -> Address<'a> {
-        Address {
-            object: self,
-            field: Field::Named(name),
-        }
+        Address { object: self, field: Field::Named(name) }
     }
 }
 
@@ -90,11 +84,7 @@ impl Address<'_> {
 
 fn check_length(part: &'static str, name: &[u8], max: usize) -> Result<(), NameTooLong> {
     if name.len() > max {
-        return Err(NameTooLong {
-            part,
-            bytes: name.len(),
-            max,
-        });
+        return Err(NameTooLong { part, bytes: name.len(), max });
     }
     Ok(())
 }

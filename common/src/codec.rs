@@ -53,19 +53,15 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Fewer are left.
     pub fn take(&mut self, length: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(DecodeError::Truncated(what))?;
+        let (taken, rest) =
+            self.rest.split_at_checked(length).ok_or(DecodeError::Truncated(what))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(DecodeError::Truncated(what))?;
+        let (taken, rest) =
+            self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated(what))?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -154,10 +150,7 @@ impl<'a> Reader<'a> {
     /// The length or the bytes are cut off.
     pub fn bytes32(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let length = self.u32(what)?;
-        self.take(
-            usize::try_from(length).map_err(|_| DecodeError::Truncated(what))?,
-            what,
-        )
+        self.take(usize::try_from(length).map_err(|_| DecodeError::Truncated(what))?, what)
     }
 
     /// A version: epoch, time, node.
@@ -230,11 +223,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Bytes follow the last field.
     pub fn end(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::Trailing(self.rest.len()))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.rest.len())) }
     }
 }
 

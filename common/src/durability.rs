@@ -65,10 +65,7 @@ impl FromStr for Acks {
             "step" => Ok(Self::Step),
             "majority" => Ok(Self::Majority),
             "all" => Ok(Self::All),
-            _ => Err(UnknownLevel {
-                word: word.to_owned(),
-                allowed: Self::WORDS,
-            }),
+            _ => Err(UnknownLevel { word: word.to_owned(), allowed: Self::WORDS }),
         }
     }
 }
@@ -126,10 +123,7 @@ impl FromStr for Sync {
             "none" => Ok(Self::None),
             "everysec" => Ok(Self::EverySecond),
             "always" => Ok(Self::Always),
-            _ => Err(UnknownLevel {
-                word: word.to_owned(),
-                allowed: Self::WORDS,
-            }),
+            _ => Err(UnknownLevel { word: word.to_owned(), allowed: Self::WORDS }),
         }
     }
 }
@@ -168,10 +162,7 @@ mod tests {
             [Acks::One, Acks::Step, Acks::Majority, Acks::All].map(Acks::as_u8),
             [1, 2, 3, 4]
         );
-        assert_eq!(
-            [Sync::None, Sync::EverySecond, Sync::Always].map(Sync::as_u8),
-            [1, 2, 3]
-        );
+        assert_eq!([Sync::None, Sync::EverySecond, Sync::Always].map(Sync::as_u8), [1, 2, 3]);
         assert_eq!((Acks::from_u8(0), Acks::from_u8(5)), (None, None));
         assert_eq!((Sync::from_u8(0), Sync::from_u8(4)), (None, None));
     }
@@ -187,10 +178,7 @@ mod tests {
     #[test]
     fn an_unknown_word_is_answered_with_the_known_ones() {
         let error = "two".parse::<Acks>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`two` is not a level; write one of: 1, step, majority, all"
-        );
+        assert_eq!(error.to_string(), "`two` is not a level; write one of: 1, step, majority, all");
         assert!("Always".parse::<Sync>().is_err());
     }
 }

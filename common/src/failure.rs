@@ -127,9 +127,6 @@ impl FailureCode {
 impl Failure {
     /// A failure with its text.
     pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 }

@@ -51,17 +51,12 @@ impl KeyHash {
     /// The lane: [`Self::logic_group`] and [`Self::server_index`] together.
     #[must_use]
     pub fn lane(self, logic_groups: u16, servers: u8) -> Lane {
-        Lane {
-            group: self.logic_group(logic_groups),
-            server: self.server_index(servers),
-        }
+        Lane { group: self.logic_group(logic_groups), server: self.server_index(servers) }
     }
 }
 
 fn time33(start: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(start, |hash, &byte| {
-        hash.wrapping_mul(33).wrapping_add(u32::from(byte))
-    })
+    bytes.iter().fold(start, |hash, &byte| hash.wrapping_mul(33).wrapping_add(u32::from(byte)))
 }
 
 /// The part of a name that is hashed: what stands between the first `{` and the next `}` when that
@@ -92,10 +87,7 @@ mod tests {
     use super::*;
 
     fn object(name: &[u8]) -> Object<'_> {
-        Object {
-            namespace: b"",
-            name,
-        }
+        Object { namespace: b"", name }
     }
 
     #[test]
@@ -113,13 +105,7 @@ mod tests {
     #[test]
     fn positions_are_pinned_because_they_are_part_of_the_disk_format() {
         assert_eq!(position(object(b"k1")), 0x9be6_ab5a_520e);
-        assert_eq!(
-            position(Object {
-                namespace: b"files",
-                name: b"/usr/bin"
-            }),
-            0x4189_a57c_c76b
-        );
+        assert_eq!(position(Object { namespace: b"files", name: b"/usr/bin" }), 0x4189_a57c_c76b);
         assert!(position(object(b"")) <= POSITION_MAX);
     }
 
@@ -127,27 +113,15 @@ mod tests {
     fn the_hash_is_the_originals_before_its_top_bit_is_masked() {
         assert_eq!(time33(0, b"user:1000:profile"), 2_725_179_749);
         assert_eq!(time33(0, b"bbs\x01test"), 4_120_080_824);
-        let bbs = Object {
-            namespace: b"bbs",
-            name: b"test",
-        };
+        let bbs = Object { namespace: b"bbs", name: b"test" };
         assert_eq!(KeyHash::of(bbs), KeyHash(4_120_080_824 & 0x7fff_ffff));
     }
 
     #[test]
     fn the_whole_namespace_separator_and_tag_are_hashed() {
-        let tagged = Object {
-            namespace: b"n{x}",
-            name: b"a{tag}b",
-        };
-        assert_eq!(
-            KeyHash::of(tagged),
-            KeyHash(time33(0, b"n{x}\x01tag") & 0x7fff_ffff)
-        );
-        let nameless = Object {
-            namespace: b"n",
-            name: b"",
-        };
+        let tagged = Object { namespace: b"n{x}", name: b"a{tag}b" };
+        assert_eq!(KeyHash::of(tagged), KeyHash(time33(0, b"n{x}\x01tag") & 0x7fff_ffff));
+        let nameless = Object { namespace: b"n", name: b"" };
         assert_eq!(KeyHash::of(nameless), KeyHash(time33(0, b"n\x01")));
     }
 }

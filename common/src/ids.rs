@@ -110,11 +110,7 @@ pub struct Stream {
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "stream {}.{}@{}",
-            self.lane.group.0, self.lane.server.0, self.epoch.0
-        )
+        write!(f, "stream {}.{}@{}", self.lane.group.0, self.lane.server.0, self.epoch.0)
     }
 }
 
@@ -170,19 +166,9 @@ mod tests {
 
     #[test]
     fn display_names_the_kind() {
-        let lane = Lane {
-            group: LogicGroup(12),
-            server: ServerIndex(1),
-        };
+        let lane = Lane { group: LogicGroup(12), server: ServerIndex(1) };
         assert_eq!(lane.to_string(), "lane 12.1");
-        assert_eq!(
-            Stream {
-                lane,
-                epoch: Epoch(3)
-            }
-            .to_string(),
-            "stream 12.1@3"
-        );
+        assert_eq!(Stream { lane, epoch: Epoch(3) }.to_string(), "stream 12.1@3");
         assert_eq!(Lsn(41).next().to_string(), "lsn:42");
     }
 }

@@ -100,12 +100,7 @@ impl<'a> PhysicalKey<'a> {
         let (object, position) = take_object_prefix(&mut reader)?;
         let prefix_bytes = key.len() - reader.rest().len();
         let slot = slot_of_suffix(reader.rest())?;
-        Ok(Self {
-            object,
-            position,
-            slot,
-            prefix_bytes,
-        })
+        Ok(Self { object, position, slot, prefix_bytes })
     }
 }
 
@@ -123,14 +118,8 @@ pub fn decode_object_prefix(prefix: &[u8]) -> Result<(Object<'_>, u64), DecodeEr
 fn take_object_prefix<'a>(reader: &mut Reader<'a>) -> Result<(Object<'a>, u64), DecodeError> {
     let namespace = reader.bytes8("namespace")?;
     limit("namespace", namespace, NAMESPACE_BYTES_MAX)?;
-    let position = reader
-        .take(6, "position")?
-        .iter()
-        .fold(0, |p, &b| p << 8 | u64::from(b));
-    let length = reader
-        .take(2, "object length")?
-        .iter()
-        .fold(0, |l, &b| l << 8 | usize::from(b));
+    let position = reader.take(6, "position")?.iter().fold(0, |p, &b| p << 8 | u64::from(b));
+    let length = reader.take(2, "object length")?.iter().fold(0, |l, &b| l << 8 | usize::from(b));
     let name = reader.take(length, "object")?;
     limit("object", name, OBJECT_BYTES_MAX)?;
     Ok((Object { namespace, name }, position))

@@ -19,4 +19,5 @@ pub mod op;
 pub mod reply;
 pub mod stored;
 pub mod version;
+pub mod view;
 pub mod wire;

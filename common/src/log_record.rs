@@ -43,11 +43,7 @@ impl LogHead {
     /// The version of everything in the record.
     #[must_use]
     pub fn version(&self) -> Version {
-        Version {
-            epoch: self.stream.epoch,
-            hlc: self.hlc,
-            node: self.node,
-        }
+        Version { epoch: self.stream.epoch, hlc: self.hlc, node: self.node }
     }
 }
 
@@ -81,11 +77,7 @@ impl<'o> LogRecordWriter<'o> {
         out.put_u128(head.request.0);
         let count_at = out.len();
         out.put_u32(0);
-        Self {
-            out,
-            count_at,
-            count: 0,
-        }
+        Self { out, count_at, count: 0 }
     }
 
     /// Appends a changed key.
@@ -134,10 +126,7 @@ fn take_head(reader: &mut Reader<'_>) -> Result<LogHead, DecodeError> {
     let server = ServerIndex(reader.u8("server")?);
     let epoch = Epoch(reader.u64("epoch")?);
     Ok(LogHead {
-        stream: Stream {
-            lane: Lane { group, server },
-            epoch,
-        },
+        stream: Stream { lane: Lane { group, server }, epoch },
         lsn: Lsn(reader.u64("lsn")?),
         hlc: Hlc(reader.u64("hlc")?),
         node: NodeId(reader.u32("node")?),
@@ -155,18 +144,11 @@ impl<'a> LogRecord<'a> {
         let head = take_head(&mut reader)?;
         let mutations = reader.list("mutation count", MUTATIONS_MAX, |reader| {
             let key = reader.bytes16("key")?;
-            Ok(Mutation {
-                key,
-                stored: Stored::decode(reader.bytes32("stored")?)?,
-            })
+            Ok(Mutation { key, stored: Stored::decode(reader.bytes32("stored")?)? })
         })?;
         let answer = reader.bytes32("answer")?;
         reader.end()?;
-        Ok(Self {
-            head,
-            mutations,
-            answer,
-        })
+        Ok(Self { head, mutations, answer })
     }
 
     /// Length of a record without mutations and answer, for buffer estimates.

@@ -247,38 +247,20 @@ impl<'a> Write<'a> {
     #[must_use]
     pub fn put(at: Address<'a>, value: &'a [u8], replace: bool) -> Self {
         let action = Action::Put { value, replace };
-        Self {
-            at,
-            action,
-            expiry: Expiry::Never,
-            want: Want::Nothing,
-        }
+        Self { at, action, expiry: Expiry::Never, want: Want::Nothing }
     }
 
     /// A delete of one record that reports whether it existed.
     #[must_use]
     pub fn delete(at: Address<'a>) -> Self {
-        Self {
-            at,
-            action: Action::Delete,
-            expiry: Expiry::Never,
-            want: Want::Existed,
-        }
+        Self { at, action: Action::Delete, expiry: Expiry::Never, want: Want::Existed }
     }
 
     /// A delete of a whole object that reports whether it existed.
     #[must_use]
     pub fn delete_object(object: Object<'a>) -> Self {
-        let at = Address {
-            object,
-            field: Field::Unnamed,
-        };
-        Self {
-            at,
-            action: Action::DeleteObject,
-            expiry: Expiry::Never,
-            want: Want::Existed,
-        }
+        let at = Address { object, field: Field::Unnamed };
+        Self { at, action: Action::DeleteObject, expiry: Expiry::Never, want: Want::Existed }
     }
 }
 
@@ -305,12 +287,8 @@ impl<'a> Op<'a> {
             Op::Get(get) => Some(get.at.object),
             Op::GetMany(many) => many.at.first().map(|at| at.object),
             Op::Write(write) => Some(write.at.object),
-            Op::Batch(batch) => (batch.writes.first().map(|write| write.at.object)).or_else(|| {
-                batch
-                    .conditions
-                    .first()
-                    .map(|condition| condition.at.object)
-            }),
+            Op::Batch(batch) => (batch.writes.first().map(|write| write.at.object))
+                .or_else(|| batch.conditions.first().map(|condition| condition.at.object)),
             Op::Range(range) => Some(range.object),
             Op::Describe(describe) => Some(describe.object),
             Op::Scan(_) | Op::Count { .. } => None,

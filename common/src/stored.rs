@@ -49,10 +49,7 @@ impl<'a> Stored<'a> {
     /// Appends the encoding to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self.body {
-            Body::Value {
-                expire_at: 0,
-                value,
-            } => {
+            Body::Value { expire_at: 0, value } => {
                 out.put_u8(TAG_VALUE);
                 out.put_version(self.version);
                 out.put(value);
@@ -80,10 +77,7 @@ impl<'a> Stored<'a> {
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
         21 + match self.body {
-            Body::Value {
-                expire_at: 0,
-                value,
-            } => value.len(),
+            Body::Value { expire_at: 0, value } => value.len(),
             Body::Value { value, .. } => 8 + value.len(),
             Body::Tombstone => 0,
             Body::Header { .. } => 28,
@@ -105,10 +99,9 @@ impl<'a> Stored<'a> {
                 return Ok(Self::value(version, expire_at, reader.rest()));
             }
             TAG_TOMBSTONE => Body::Tombstone,
-            TAG_HEADER => Body::Header {
-                expire_at: reader.u64("expiry")?,
-                cleared: reader.version()?,
-            },
+            TAG_HEADER => {
+                Body::Header { expire_at: reader.u64("expiry")?, cleared: reader.version()? }
+            }
             other => return Err(DecodeError::Unknown("record tag", u64::from(other))),
         };
         reader.end()?;
@@ -116,10 +109,7 @@ impl<'a> Stored<'a> {
     }
 
     fn value(version: Version, expire_at: u64, value: &'a [u8]) -> Self {
-        Self {
-            version,
-            body: Body::Value { expire_at, value },
-        }
+        Self { version, body: Body::Value { expire_at, value } }
     }
 
     /// The expiry in milliseconds since 1970; 0 is never.

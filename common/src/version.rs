@@ -130,11 +130,7 @@ pub struct Version {
 impl fmt::Display for Version {
     /// 40 hex digits that sort like the version; what HTTP clients get as an opaque ETag.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:016x}{:016x}{:08x}",
-            self.epoch.0, self.hlc.0, self.node.0
-        )
+        write!(f, "{:016x}{:016x}{:08x}", self.epoch.0, self.hlc.0, self.node.0)
     }
 }
 
@@ -188,10 +184,7 @@ mod tests {
     #[test]
     fn a_peer_far_ahead_is_refused_and_changes_nothing() {
         let mut clock = HlcClock::starting_after(Hlc::from_ms(1_000));
-        assert_eq!(
-            clock.observe(Hlc::from_ms(4_000), 1_500),
-            Err(ClockAhead { ahead_ms: 2_500 })
-        );
+        assert_eq!(clock.observe(Hlc::from_ms(4_000), 1_500), Err(ClockAhead { ahead_ms: 2_500 }));
         assert_eq!(clock.last(), Hlc::from_ms(1_000));
         assert_eq!(clock.observe(Hlc::from_ms(3_000), 1_500), Ok(()));
         assert!(clock.tick(1_501) > Hlc::from_ms(3_000));
@@ -221,11 +214,8 @@ mod tests {
 
     #[test]
     fn versions_sort_by_epoch_then_time_then_node_and_survive_hex() {
-        let version = |epoch, hlc, node| Version {
-            epoch: Epoch(epoch),
-            hlc: Hlc(hlc),
-            node: NodeId(node),
-        };
+        let version =
+            |epoch, hlc, node| Version { epoch: Epoch(epoch), hlc: Hlc(hlc), node: NodeId(node) };
         assert!(version(2, 0, 0) > version(1, 9, 9));
         assert!(version(1, 2, 0) > version(1, 1, 9));
         assert!(version(1, 1, 2) > version(1, 1, 1));

@@ -133,11 +133,7 @@ impl Changes {
 /// Every reason why it must not.
 pub fn diff(old: &Topology, new: &Topology) -> Result<Changes, Vec<Refusal>> {
     let refusals = refusals(old, new);
-    if refusals.is_empty() {
-        Ok(changes(old, new))
-    } else {
-        Err(refusals)
-    }
+    if refusals.is_empty() { Ok(changes(old, new)) } else { Err(refusals) }
 }
 
 /// Every reason why `new` must not replace `old`.
@@ -150,16 +146,9 @@ pub(crate) fn refusals(old: &Topology, new: &Topology) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let (from, to) = (old.version(), new.version());
     if to.epoch < from.epoch {
-        refusals.push(Refusal::OldEpoch {
-            old: from.epoch,
-            new: to.epoch,
-        });
+        refusals.push(Refusal::OldEpoch { old: from.epoch, new: to.epoch });
     } else if to.epoch == from.epoch && to.hash != from.hash {
-        refusals.push(Refusal::Conflict {
-            epoch: to.epoch,
-            old: from.hash,
-            new: to.hash,
-        });
+        refusals.push(Refusal::Conflict { epoch: to.epoch, old: from.hash, new: to.hash });
     }
     if old.logic_groups() == new.logic_groups() {
         refusals.extend(reassigned(old, new));
@@ -196,11 +185,7 @@ fn reassigned(old: &Topology, new: &Topology) -> Vec<Refusal> {
 }
 
 fn names(topology: &Topology, ids: &[NodeId]) -> String {
-    let name = |id: &NodeId| {
-        topology
-            .server_by_id(*id)
-            .map_or("?", |server| server.name.as_str())
-    };
+    let name = |id: &NodeId| topology.server_by_id(*id).map_or("?", |server| server.name.as_str());
     format!("[{}]", ids.iter().map(name).collect::<Vec<_>>().join(", "))
 }
 
@@ -209,23 +194,11 @@ pub(crate) fn changes(old: &Topology, new: &Topology) -> Changes {
     let mut changes = Vec::new();
     changes_of_servers(old, new, &mut changes);
     let names = |t: &Topology| -> BTreeSet<String> {
-        t.physical_groups()
-            .iter()
-            .map(|group| group.name.clone())
-            .collect()
+        t.physical_groups().iter().map(|group| group.name.clone()).collect()
     };
     let (before, now) = (names(old), names(new));
-    changes.extend(
-        before
-            .difference(&now)
-            .cloned()
-            .map(Change::PhysicalGroupRemoved),
-    );
-    changes.extend(
-        now.difference(&before)
-            .cloned()
-            .map(Change::PhysicalGroupAdded),
-    );
+    changes.extend(before.difference(&now).cloned().map(Change::PhysicalGroupRemoved));
+    changes.extend(now.difference(&before).cloned().map(Change::PhysicalGroupAdded));
     if old.write_defaults() != new.write_defaults() {
         changes.push(Change::WriteDefaults(new.write_defaults()));
     }
@@ -237,11 +210,7 @@ pub(crate) fn changes(old: &Topology, new: &Topology) -> Changes {
 }
 
 fn changes_of_servers(old: &Topology, new: &Topology, changes: &mut Vec<Change>) {
-    for server in old
-        .servers()
-        .iter()
-        .filter(|server| new.server(&server.name).is_none())
-    {
+    for server in old.servers().iter().filter(|server| new.server(&server.name).is_none()) {
         changes.push(Change::ServerRemoved(server.name.clone()));
     }
     for server in new.servers() {
@@ -256,12 +225,7 @@ fn changes_of_servers(old: &Topology, new: &Topology, changes: &mut Vec<Change>)
             ("zone", zone(&before.zone), zone(&server.zone)),
         ] {
             if old != new {
-                changes.push(Change::Server {
-                    server: server.name.clone(),
-                    key,
-                    old,
-                    new,
-                });
+                changes.push(Change::Server { server: server.name.clone(), key, old, new });
             }
         }
     }
@@ -269,10 +233,7 @@ fn changes_of_servers(old: &Topology, new: &Topology, changes: &mut Vec<Change>)
 
 fn changes_of_namespaces(old: &Topology, new: &Topology, changes: &mut Vec<Change>) {
     let by_name = |t: &Topology| -> BTreeMap<String, Namespace> {
-        t.namespaces()
-            .iter()
-            .map(|n| (n.name.clone(), n.clone()))
-            .collect()
+        t.namespaces().iter().map(|n| (n.name.clone(), n.clone())).collect()
     };
     let (mut before, now) = (by_name(old), by_name(new));
     for (name, namespace) in now {
@@ -292,22 +253,13 @@ impl fmt::Display for Change {
         match self {
             Self::ServerAdded(name) => write!(f, "server {name} added"),
             Self::ServerRemoved(name) => write!(f, "server {name} removed"),
-            Self::Server {
-                server,
-                key,
-                old,
-                new,
-            } => {
+            Self::Server { server, key, old, new } => {
                 write!(f, "server {server}: {key} \"{old}\" -> \"{new}\"")
             }
             Self::PhysicalGroupAdded(name) => write!(f, "physical group {name} added"),
             Self::PhysicalGroupRemoved(name) => write!(f, "physical group {name} removed"),
             Self::WriteDefaults(write) => {
-                write!(
-                    f,
-                    "write defaults: acks {}, sync {}",
-                    write.acks, write.sync
-                )
+                write!(f, "write defaults: acks {}, sync {}", write.acks, write.sync)
             }
             Self::NamespaceAdded(namespace) => {
                 write!(f, "namespace {:?} added: ", namespace.name)?;
@@ -321,11 +273,7 @@ impl fmt::Display for Change {
             Self::Moves(moves) => {
                 let state = if moves.paused { "paused" } else { "going on" };
                 let rate = format_size(moves.rate);
-                write!(
-                    f,
-                    "moves: {state}, {} at once, {rate} per second",
-                    moves.parallel
-                )
+                write!(f, "moves: {state}, {} at once, {rate} per second", moves.parallel)
             }
         }
     }
@@ -335,11 +283,7 @@ fn fmt_namespace(namespace: &Namespace, f: &mut fmt::Formatter<'_>) -> fmt::Resu
     if let Some(database) = namespace.database {
         write!(f, "database {database}, ")?;
     }
-    write!(
-        f,
-        "acks {}, sync {}",
-        namespace.write.acks, namespace.write.sync
-    )
+    write!(f, "acks {}, sync {}", namespace.write.acks, namespace.write.sync)
 }
 
 impl fmt::Display for Changes {

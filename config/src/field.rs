@@ -22,10 +22,7 @@ pub(crate) struct Item<'n> {
 
 impl<'n> Item<'n> {
     pub(crate) fn root(node: &'n Node) -> Self {
-        Self {
-            node,
-            place: Place::root(),
-        }
+        Self { node, place: Place::root() }
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -98,17 +95,8 @@ impl<'n> Item<'n> {
     pub(crate) fn names(self, problems: &mut Problems) -> Option<Vec<Named<'n>>> {
         let named = |entry: &'n Entry| {
             let place = self.place.key(&entry.key, entry.line);
-            let name = At {
-                value: entry.key.clone(),
-                place: place.clone(),
-            };
-            Named {
-                name,
-                item: Item {
-                    node: &entry.value,
-                    place,
-                },
-            }
+            let name = At { value: entry.key.clone(), place: place.clone() };
+            Named { name, item: Item { node: &entry.value, place } }
         };
         Some(self.entries(problems)?.iter().map(named).collect())
     }
@@ -126,14 +114,8 @@ impl<'n> Item<'n> {
             .filter(|known| entries.iter().all(|entry| entry.key != *known))
             .collect();
         let mut mistyped = Vec::new();
-        for entry in entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key.as_str()))
-        {
-            let place = Place {
-                line: entry.line,
-                path: self.place.path.clone(),
-            };
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            let place = Place { line: entry.line, path: self.place.path.clone() };
             let key = quoted(&entry.key).replace('"', "`");
             let text = match suggest::nearest(&entry.key, &free) {
                 Some(meant) => {
@@ -147,29 +129,18 @@ impl<'n> Item<'n> {
             };
             problems.push(&place, text);
         }
-        Some(Section {
-            entries,
-            place: self.place,
-            mistyped,
-        })
+        Some(Section { entries, place: self.place, mistyped })
     }
 
     fn entries(&self, problems: &mut Problems) -> Option<&'n [Entry]> {
         match &self.node.value {
             Value::Map(entries) => Some(entries),
-            _ => self.wrong(
-                "a mapping",
-                "write `key: value` lines, or {} for none",
-                problems,
-            ),
+            _ => self.wrong("a mapping", "write `key: value` lines, or {} for none", problems),
         }
     }
 
     fn at<T>(self, value: T) -> At<T> {
-        At {
-            value,
-            place: self.place,
-        }
+        At { value, place: self.place }
     }
 
     fn wrong<T>(&self, expected: &str, advice: &str, problems: &mut Problems) -> Option<T> {
@@ -185,10 +156,7 @@ impl<'n> Item<'n> {
                 Plain::Text => format!("the text {}", quoted(text)),
             },
         };
-        problems.push(
-            &self.place,
-            format!("expected {expected}, found {found}; {advice}"),
-        );
+        problems.push(&self.place, format!("expected {expected}, found {found}; {advice}"));
         None
     }
 }
@@ -210,10 +178,7 @@ pub(crate) struct Section<'n> {
 impl<'n> Section<'n> {
     pub(crate) fn optional(&self, key: &str) -> Option<Item<'n>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        Some(Item {
-            node: &entry.value,
-            place: self.place.key(key, entry.line),
-        })
+        Some(Item { node: &entry.value, place: self.place.key(key, entry.line) })
     }
 
     /// The value of `key`, which has to be there; `example` shows how it is written.

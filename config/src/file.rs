@@ -66,27 +66,18 @@ impl Topology {
 
 /// [`Topology::parse`] for the text of the file at `path`.
 pub(crate) fn parse_text(path: &Path, text: &str) -> Result<Topology, LoadError> {
-    Topology::parse(text).map_err(|problems| LoadError::Problems {
-        path: path.to_owned(),
-        problems,
-    })
+    Topology::parse(text)
+        .map_err(|problems| LoadError::Problems { path: path.to_owned(), problems })
 }
 
 /// Reads the text of a file, never more than the limit.
 pub(crate) fn read_text(path: &Path) -> Result<String, LoadError> {
-    let io_error = |source| LoadError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io_error = |source| LoadError::Io { path: path.to_owned(), source };
     let limit = FILE_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(io_error)?;
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(io_error)?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(LoadError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(LoadError::TooLarge { path: path.to_owned() });
     }
     String::from_utf8(bytes).map_err(|error| LoadError::NotUtf8 {
         path: path.to_owned(),

@@ -41,12 +41,8 @@ impl TopologyHandle {
     /// Puts the first topology into force.
     #[must_use]
     pub fn new(topology: Topology, source: impl Into<String>, now_ms: u64) -> Self {
-        let status = Status {
-            source: source.into(),
-            loaded_at_ms: now_ms,
-            last_error: None,
-            refused: 0,
-        };
+        let status =
+            Status { source: source.into(), loaded_at_ms: now_ms, last_error: None, refused: 0 };
         Self {
             shared: Arc::new(Shared {
                 topology: ArcSwap::from_pointee(topology),
@@ -121,9 +117,7 @@ impl TopologyHandle {
             let mut status = lock(&self.shared.status);
             source.clone_into(&mut status.source);
             status.loaded_at_ms = now_ms;
-            status.last_error = conflicts
-                .first()
-                .map(|conflict| format!("{source}: {conflict}"));
+            status.last_error = conflicts.first().map(|conflict| format!("{source}: {conflict}"));
         }
         let subscribers = lock(&self.shared.subscribers).clone();
         for on_change in subscribers {
@@ -155,11 +149,7 @@ impl fmt::Debug for TopologyHandle {
 }
 
 fn join(refusals: &[Refusal]) -> String {
-    refusals
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Nothing behind these locks is left half-changed by a panic.

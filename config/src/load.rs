@@ -26,20 +26,12 @@ pub(crate) fn tree(text: &str, problems: &mut Problems) -> Option<Node> {
         flow_nesting_limit: DEPTH_MAX,
         block_nesting_limit: DEPTH_MAX,
     };
-    let mut builder = Builder {
-        open: Vec::new(),
-        root: None,
-        documents: 0,
-        problems,
-    };
+    let mut builder = Builder { open: Vec::new(), root: None, documents: 0, problems };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => builder.on_event(event, &span),
             Err(error) => {
-                let place = Place {
-                    line: error.marker().line(),
-                    path: builder.path(),
-                };
+                let place = Place { line: error.marker().line(), path: builder.path() };
                 let text = format!("not valid YAML: {}; correct the text here", error.info());
                 builder.problems.push(&place, text);
                 return None;
@@ -47,26 +39,15 @@ pub(crate) fn tree(text: &str, problems: &mut Problems) -> Option<Node> {
         }
     }
     if builder.root.is_none() {
-        builder.problems.push(
-            &Place::root(),
-            "the file is empty; write a topology into it",
-        );
+        builder.problems.push(&Place::root(), "the file is empty; write a topology into it");
     }
     builder.root
 }
 
 /// A list or mapping whose end has not come yet.
 enum Open {
-    List {
-        line: usize,
-        items: Vec<Node>,
-    },
-    Map {
-        line: usize,
-        entries: Vec<Entry>,
-        lines: HashMap<String, usize>,
-        key: Option<Key>,
-    },
+    List { line: usize, items: Vec<Node> },
+    Map { line: usize, entries: Vec<Entry>, lines: HashMap<String, usize>, key: Option<Key> },
 }
 
 /// A key whose value has not come yet. Without text it was refused and its value is dropped.
@@ -90,12 +71,8 @@ impl Builder<'_> {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents == 2 {
-                    let place = Place {
-                        line,
-                        path: String::new(),
-                    };
-                    self.problems
-                        .push(&place, "a second document; keep one and remove the `---`");
+                    let place = Place { line, path: String::new() };
+                    self.problems.push(&place, "a second document; keep one and remove the `---`");
                 }
             }
             Event::Scalar(text, style, _, tag) => {
@@ -108,23 +85,12 @@ impl Builder<'_> {
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.refuse(line, "an alias; write the value out");
-                self.add(Node {
-                    line,
-                    value: Value::Refused,
-                });
+                self.add(Node { line, value: Value::Refused });
             }
-            Event::SequenceStart(..) => self.open.push(Open::List {
-                line,
-                items: Vec::new(),
-            }),
+            Event::SequenceStart(..) => self.open.push(Open::List { line, items: Vec::new() }),
             Event::MappingStart(..) => {
                 let (entries, lines) = (Vec::new(), HashMap::new());
-                self.open.push(Open::Map {
-                    line,
-                    entries,
-                    lines,
-                    key: None,
-                });
+                self.open.push(Open::Map { line, entries, lines, key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             // The rest marks the stream and comments, or is new to the library: no data.
@@ -146,31 +112,19 @@ impl Builder<'_> {
         }
         if let Some(tag) = tag {
             let line = span.tag_start.map_or(span.start.line(), |mark| mark.line());
-            self.refuse(
-                line,
-                &format!("a tag ({}); remove it", quoted(&tag.to_string())),
-            );
+            self.refuse(line, &format!("a tag ({}); remove it", quoted(&tag.to_string())));
         }
     }
 
     fn refuse(&mut self, line: usize, text: &str) {
-        let place = Place {
-            line,
-            path: self.path(),
-        };
+        let place = Place { line, path: self.path() };
         self.problems.push(&place, text);
     }
 
     fn close(&mut self) {
         let node = match self.open.pop() {
-            Some(Open::List { line, items }) => Node {
-                line,
-                value: Value::List(items),
-            },
-            Some(Open::Map { line, entries, .. }) => Node {
-                line,
-                value: Value::Map(entries),
-            },
+            Some(Open::List { line, items }) => Node { line, value: Value::List(items) },
+            Some(Open::Map { line, entries, .. }) => Node { line, value: Value::Map(entries) },
             None => return,
         };
         self.add(node);
@@ -184,23 +138,11 @@ impl Builder<'_> {
                 self.root.get_or_insert(node);
             }
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map {
-                entries,
-                lines,
-                key: slot,
-                ..
-            }) => match slot.take() {
+            Some(Open::Map { entries, lines, key: slot, .. }) => match slot.take() {
                 None => self.add_key(node),
-                Some(Key {
-                    line,
-                    text: Some(key),
-                }) => {
+                Some(Key { line, text: Some(key) }) => {
                     lines.insert(key.clone(), line);
-                    entries.push(Entry {
-                        key,
-                        line,
-                        value: node,
-                    });
+                    entries.push(Entry { key, line, value: node });
                 }
                 Some(Key { text: None, .. }) => {}
             },
@@ -221,10 +163,7 @@ impl Builder<'_> {
                 Some("a key without a name; write one before the `:`".to_owned())
             }
             Value::Plain(text) | Value::Quoted(text) => self.first_line_of(text).map(|first| {
-                format!(
-                    "duplicate key {}, first on line {first}; remove one",
-                    quoted(text)
-                )
+                format!("duplicate key {}, first on line {first}; remove one", quoted(text))
             }),
         };
         if let Some(text) = refused.as_deref().filter(|text| !text.is_empty()) {
@@ -252,13 +191,7 @@ impl Builder<'_> {
         for open in &self.open {
             match open {
                 Open::List { items, .. } => place = place.item(items.len(), 1),
-                Open::Map {
-                    key:
-                        Some(Key {
-                            text: Some(text), ..
-                        }),
-                    ..
-                } => {
+                Open::Map { key: Some(Key { text: Some(text), .. }), .. } => {
                     place = place.key(text, 1);
                 }
                 Open::Map { .. } => {}

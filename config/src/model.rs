@@ -87,41 +87,23 @@ pub(crate) fn read(root: &Node, problems: &mut Problems) -> Option<Model> {
     let p = problems;
     let file = Item::root(root).section(&KEYS, p)?;
     Some(Model {
-        format: file
-            .required("format", "1", p)
-            .and_then(|item| item.number(p)),
-        cluster: file
-            .required("cluster", "demo", p)
-            .and_then(|item| item.text(p)),
-        epoch: file
-            .required("epoch", "1", p)
-            .and_then(|item| item.number(p)),
-        logic_groups: file
-            .required("logic_groups", "61", p)
-            .and_then(|item| item.number(p)),
+        format: file.required("format", "1", p).and_then(|item| item.number(p)),
+        cluster: file.required("cluster", "demo", p).and_then(|item| item.text(p)),
+        epoch: file.required("epoch", "1", p).and_then(|item| item.number(p)),
+        logic_groups: file.required("logic_groups", "61", p).and_then(|item| item.number(p)),
         servers: file
             .required("servers", "{ a1: { ... } }", p)
             .and_then(|item| read_servers(item, p)),
         voters: file.optional("voters").and_then(|item| read_names(item, p)),
         physical_groups: file
-            .required(
-                "physical_groups",
-                "{ a: { servers: [a1], logic_groups: \"0-60\" } }",
-                p,
-            )
+            .required("physical_groups", "{ a: { servers: [a1], logic_groups: \"0-60\" } }", p)
             .and_then(|item| read_groups(item, p)),
-        write: file
-            .optional("write")
-            .map(|item| read_write(item, p))
-            .unwrap_or_default(),
+        write: file.optional("write").map(|item| read_write(item, p)).unwrap_or_default(),
         namespaces: file
             .optional("namespaces")
             .map(|item| read_namespaces(item, p))
             .unwrap_or_default(),
-        moves: file
-            .optional("moves")
-            .map(|item| read_moves(item, p))
-            .unwrap_or_default(),
+        moves: file.optional("moves").map(|item| read_moves(item, p)).unwrap_or_default(),
     })
 }
 
@@ -132,68 +114,39 @@ fn read_servers(item: Item<'_>, p: &mut Problems) -> Option<At<Vec<ServerModel>>
         // A server that cannot be read is still a known name for the lists of names.
         let section = item.section(&["address", "admin", "zone"], p);
         let required = |key, example, p: &mut Problems| {
-            section
-                .as_ref()
-                .and_then(|s| s.required(key, example, p))
-                .and_then(|i| i.text(p))
+            section.as_ref().and_then(|s| s.required(key, example, p)).and_then(|i| i.text(p))
         };
         let address = required("address", "\"10.0.0.1:12300\"", p);
         let admin = required("admin", "\"10.0.0.1:12380\"", p);
-        let zone = section
-            .as_ref()
-            .and_then(|s| s.optional("zone"))
-            .and_then(|item| item.text(p));
-        servers.push(ServerModel {
-            name,
-            address,
-            admin,
-            zone,
-        });
+        let zone = section.as_ref().and_then(|s| s.optional("zone")).and_then(|item| item.text(p));
+        servers.push(ServerModel { name, address, admin, zone });
     }
-    Some(At {
-        value: servers,
-        place,
-    })
+    Some(At { value: servers, place })
 }
 
 fn read_groups(item: Item<'_>, p: &mut Problems) -> Option<At<Vec<GroupModel>>> {
     let place = item.place().clone();
     let mut groups = Vec::new();
     for Named { name, item } in item.names(p)? {
-        let mut group = GroupModel {
-            name,
-            servers: None,
-            logic_groups: None,
-        };
+        let mut group = GroupModel { name, servers: None, logic_groups: None };
         if let Some(section) = item.section(&["servers", "logic_groups"], p) {
-            group.servers = section
-                .required("servers", "[a1, a2]", p)
-                .and_then(|item| read_names(item, p));
+            group.servers =
+                section.required("servers", "[a1, a2]", p).and_then(|item| read_names(item, p));
             group.logic_groups = section
                 .required("logic_groups", "\"0-60\"", p)
                 .and_then(|item| item.text_or_number(p));
         }
         groups.push(group);
     }
-    Some(At {
-        value: groups,
-        place,
-    })
+    Some(At { value: groups, place })
 }
 
 fn read_names(item: Item<'_>, p: &mut Problems) -> Option<At<NameList>> {
     let list = item.list(p)?;
     let count = list.value.len();
-    let names: Vec<_> = list
-        .value
-        .into_iter()
-        .filter_map(|item| item.text(p))
-        .collect();
+    let names: Vec<_> = list.value.into_iter().filter_map(|item| item.text(p)).collect();
     let complete = names.len() == count;
-    Some(At {
-        value: NameList { names, complete },
-        place: list.place,
-    })
+    Some(At { value: NameList { names, complete }, place: list.place })
 }
 
 fn read_write(item: Item<'_>, p: &mut Problems) -> WriteModel {
@@ -201,9 +154,7 @@ fn read_write(item: Item<'_>, p: &mut Problems) -> WriteModel {
         return WriteModel::default();
     };
     WriteModel {
-        acks: section
-            .optional("acks")
-            .and_then(|item| item.text_or_number(p)),
+        acks: section.optional("acks").and_then(|item| item.text_or_number(p)),
         sync: section.optional("sync").and_then(|item| item.text(p)),
     }
 }
@@ -211,11 +162,7 @@ fn read_write(item: Item<'_>, p: &mut Problems) -> WriteModel {
 fn read_namespaces(item: Item<'_>, p: &mut Problems) -> Vec<NamespaceModel> {
     let mut namespaces = Vec::new();
     for Named { name, item } in item.names(p).into_iter().flatten() {
-        let mut namespace = NamespaceModel {
-            name,
-            database: None,
-            write: WriteModel::default(),
-        };
+        let mut namespace = NamespaceModel { name, database: None, write: WriteModel::default() };
         if let Some(section) = item.section(&["database", "write"], p) {
             namespace.database = section.optional("database").and_then(|item| item.number(p));
             if let Some(item) = section.optional("write") {
@@ -234,8 +181,6 @@ fn read_moves(item: Item<'_>, p: &mut Problems) -> MovesModel {
     MovesModel {
         paused: section.optional("paused").and_then(|item| item.boolean(p)),
         parallel: section.optional("parallel").and_then(|item| item.number(p)),
-        rate: section
-            .optional("rate")
-            .and_then(|item| item.text_or_number(p)),
+        rate: section.optional("rate").and_then(|item| item.text_or_number(p)),
     }
 }

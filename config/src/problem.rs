@@ -17,29 +17,19 @@ pub(crate) struct Place {
 impl Place {
     /// The file as a whole.
     pub(crate) fn root() -> Self {
-        Self {
-            line: 1,
-            path: String::new(),
-        }
+        Self { line: 1, path: String::new() }
     }
 
     /// The value of `key` in the mapping that stands here; the key is on `line`.
     pub(crate) fn key(&self, key: &str, line: usize) -> Self {
         let key = path_part(key);
-        let path = if self.path.is_empty() {
-            key
-        } else {
-            format!("{}.{key}", self.path)
-        };
+        let path = if self.path.is_empty() { key } else { format!("{}.{key}", self.path) };
         Self { line, path }
     }
 
     /// The item `index` of the list that stands here.
     pub(crate) fn item(&self, index: usize, line: usize) -> Self {
-        Self {
-            line,
-            path: format!("{}[{index}]", self.path),
-        }
+        Self { line, path: format!("{}[{index}]", self.path) }
     }
 }
 
@@ -134,10 +124,7 @@ impl Problems {
             self.omitted += 1;
             return;
         }
-        self.problems.push(Problem {
-            place: place.clone(),
-            text: text.into(),
-        });
+        self.problems.push(Problem { place: place.clone(), text: text.into() });
     }
 
     /// Whether another problem would only be counted; then its text need not be worked out.
@@ -170,11 +157,7 @@ impl fmt::Display for Problems {
             write!(f, "{problem}")?;
         }
         if self.omitted > 0 {
-            write!(
-                f,
-                "\nand {} more problems; correct these first",
-                self.omitted
-            )?;
+            write!(f, "\nand {} more problems; correct these first", self.omitted)?;
         }
         Ok(())
     }
@@ -190,13 +173,7 @@ mod tests {
         assert_eq!(servers.key("a1", 4).path, "servers.a1");
         assert_eq!(servers.key("a.1", 4).path, "servers.\"a.1\"");
         assert_eq!(servers.key("", 4).path, "servers.\"\"");
-        assert_eq!(
-            servers.item(2, 9),
-            Place {
-                line: 9,
-                path: "servers[2]".to_owned()
-            }
-        );
+        assert_eq!(servers.item(2, 9), Place { line: 9, path: "servers[2]".to_owned() });
         assert!(servers.key(&"x".repeat(100_000), 4).path.len() < 200);
     }
 
@@ -204,26 +181,11 @@ mod tests {
     fn a_file_that_is_wrong_everywhere_gives_a_bounded_list() {
         let mut problems = Problems::default();
         for line in 0..1_000 {
-            problems.push(
-                &Place {
-                    line: 1_000 - line,
-                    path: String::new(),
-                },
-                "wrong",
-            );
+            problems.push(&Place { line: 1_000 - line, path: String::new() }, "wrong");
         }
         assert_eq!(problems.len(), 1_000);
         let sorted = problems.into_sorted();
-        assert!(
-            sorted
-                .iter()
-                .zip(sorted.iter().skip(1))
-                .all(|(a, b)| a.line() <= b.line())
-        );
-        assert!(
-            sorted
-                .to_string()
-                .ends_with("and 900 more problems; correct these first")
-        );
+        assert!(sorted.iter().zip(sorted.iter().skip(1)).all(|(a, b)| a.line() <= b.line()));
+        assert!(sorted.to_string().ends_with("and 900 more problems; correct these first"));
     }
 }

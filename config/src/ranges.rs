@@ -19,19 +19,13 @@ pub(crate) fn parse_ranges(text: &str, count: u16) -> Result<Vec<(u16, u16)>, Ra
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    text.split(',')
-        .map(|part| parse_range(part.trim(), count))
-        .collect()
+    text.split(',').map(|part| parse_range(part.trim(), count)).collect()
 }
 
 fn parse_range(part: &str, count: u16) -> Result<(u16, u16), RangeError> {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let parsed = if digits {
-            text.parse::<u64>().ok()
-        } else {
-            None
-        };
+        let parsed = if digits { text.parse::<u64>().ok() } else { None };
         parsed.ok_or_else(|| RangeError::Syntax(crate::problem::quoted(part)))
     };
     let (first, last) = match part.split_once('-') {
@@ -41,12 +35,8 @@ fn parse_range(part: &str, count: u16) -> Result<(u16, u16), RangeError> {
     if first > last {
         return Err(RangeError::Reversed(first, last));
     }
-    let below = |n: u64| {
-        u16::try_from(n)
-            .ok()
-            .filter(|n| *n < count)
-            .ok_or(RangeError::TooGreat(n, count))
-    };
+    let below =
+        |n: u64| u16::try_from(n).ok().filter(|n| *n < count).ok_or(RangeError::TooGreat(n, count));
     Ok((below(first)?, below(last)?))
 }
 
@@ -95,10 +85,7 @@ mod tests {
         assert_eq!(parse_ranges("1-2-3", 61), syntax("1-2-3"));
         assert_eq!(parse_ranges("9-3", 61), Err(RangeError::Reversed(9, 3)));
         assert_eq!(parse_ranges("0-61", 61), Err(RangeError::TooGreat(61, 61)));
-        assert_eq!(
-            parse_ranges("70000", 61),
-            Err(RangeError::TooGreat(70_000, 61))
-        );
+        assert_eq!(parse_ranges("70000", 61), Err(RangeError::TooGreat(70_000, 61)));
         assert_eq!(
             RangeError::TooGreat(61, 61).to_string(),
             "logic group 61 does not exist; there are 61, numbered 0-60"

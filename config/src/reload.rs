@@ -42,11 +42,7 @@ pub(crate) struct Reload {
 
 impl Reload {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            done: None,
-            pending: None,
-        }
+        Self { path, done: None, pending: None }
     }
 
     /// Takes a reading of the file.
@@ -121,10 +117,7 @@ mod tests {
 
     fn start() -> (Reload, TopologyHandle) {
         let topology = Topology::parse(&text(1)).unwrap();
-        (
-            Reload::new("t.yaml".into()),
-            TopologyHandle::new(topology, "start", 0),
-        )
+        (Reload::new("t.yaml".into()), TopologyHandle::new(topology, "start", 0))
     }
 
     fn epoch(handle: &TopologyHandle) -> u64 {

@@ -59,10 +59,7 @@ pub struct WriteOptions {
 
 impl WriteOptions {
     /// What holds when the file says nothing.
-    pub const DEFAULT: Self = Self {
-        acks: Acks::Step,
-        sync: Sync::EverySecond,
-    };
+    pub const DEFAULT: Self = Self { acks: Acks::Step, sync: Sync::EverySecond };
 }
 
 /// A namespace that the file names. Others exist by being written to.
@@ -89,11 +86,7 @@ pub struct Moves {
 
 impl Moves {
     /// What holds when the file says nothing.
-    pub const DEFAULT: Self = Self {
-        paused: false,
-        parallel: 2,
-        rate: 80 << 20,
-    };
+    pub const DEFAULT: Self = Self { paused: false, parallel: 2, rate: 80 << 20 };
 }
 
 /// What a file says, after every check; [`Topology`] adds the indexes.
@@ -164,13 +157,8 @@ impl Topology {
         let namespaces = || parts.namespaces.iter().enumerate();
         Self {
             cluster_id: ClusterId::of_name(&parts.cluster),
-            version: TopologyVersion {
-                epoch: parts.epoch,
-                hash,
-            },
-            server_by_name: servers()
-                .map(|(place, s)| (s.name.clone(), place))
-                .collect(),
+            version: TopologyVersion { epoch: parts.epoch, hash },
+            server_by_name: servers().map(|(place, s)| (s.name.clone(), place)).collect(),
             server_by_id: servers().map(|(place, s)| (s.id, place)).collect(),
             physical_group_of,
             place_of_server,
@@ -224,17 +212,13 @@ impl Topology {
     /// The server with this name.
     #[must_use]
     pub fn server(&self, name: &str) -> Option<&Server> {
-        self.server_by_name
-            .get(name)
-            .map(|place| &self.parts.servers[*place])
+        self.server_by_name.get(name).map(|place| &self.parts.servers[*place])
     }
 
     /// The server with this id.
     #[must_use]
     pub fn server_by_id(&self, id: NodeId) -> Option<&Server> {
-        self.server_by_id
-            .get(&id)
-            .map(|place| &self.parts.servers[*place])
+        self.server_by_id.get(&id).map(|place| &self.parts.servers[*place])
     }
 
     /// Every physical group, in the order of the file.
@@ -288,10 +272,7 @@ impl Topology {
     /// The write options of a namespace, its own or the defaults of the file.
     #[must_use]
     pub fn write_options(&self, namespace: &[u8]) -> WriteOptions {
-        self.write_by_namespace
-            .get(namespace)
-            .copied()
-            .unwrap_or(self.parts.write)
+        self.write_by_namespace.get(namespace).copied().unwrap_or(self.parts.write)
     }
 
     /// The write options of namespaces that have none of their own.
@@ -316,11 +297,8 @@ impl Topology {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let groups = self.logic_groups();
-        let factors: Vec<String> = [2, 3, 11]
-            .iter()
-            .filter(|f| groups.is_multiple_of(**f))
-            .map(u16::to_string)
-            .collect();
+        let factors: Vec<String> =
+            [2, 3, 11].iter().filter(|f| groups.is_multiple_of(**f)).map(u16::to_string).collect();
         let mut warnings = Vec::new();
         if !factors.is_empty() {
             warnings.push(format!(
@@ -330,15 +308,8 @@ impl Topology {
                 factors.join(" and ")
             ));
         }
-        for group in self
-            .physical_groups()
-            .iter()
-            .filter(|group| group.servers.len() > 1)
-        {
-            let mut zones = group
-                .servers
-                .iter()
-                .map(|id| self.server_by_id(*id)?.zone.as_deref());
+        for group in self.physical_groups().iter().filter(|group| group.servers.len() > 1) {
+            let mut zones = group.servers.iter().map(|id| self.server_by_id(*id)?.zone.as_deref());
             let first = zones.next().flatten();
             if let Some(zone) = first.filter(|_| zones.all(|zone| zone == first)) {
                 warnings.push(format!(

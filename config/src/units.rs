@@ -37,9 +37,8 @@ impl fmt::Display for Size {
 
 /// Reads a size in bytes: a decimal number, directly followed by a unit.
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = UNITS
-        .iter()
-        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
+    let (digits, shift) =
+        UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -71,18 +70,9 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for text in [
-            "",
-            "80",
-            "MiB",
-            "80 MiB",
-            "80MB",
-            "80mib",
-            "-1MiB",
-            "+1MiB",
-            "1.5GiB",
-            "99999999TiB",
-        ] {
+        for text in
+            ["", "80", "MiB", "80 MiB", "80MB", "80mib", "-1MiB", "+1MiB", "1.5GiB", "99999999TiB"]
+        {
             assert_eq!(parse_size(text), None, "{text:?}");
         }
     }

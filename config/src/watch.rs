@@ -77,11 +77,7 @@ pub fn watch(path: &Path, handle: TopologyHandle, options: WatchOptions) -> io::
         let inbox = Arc::clone(&inbox);
         move || follow(path, &handle, &options, &inbox)
     })?;
-    Ok(WatchGuard {
-        inbox,
-        thread: Some(thread),
-        _watcher: watcher.ok(),
-    })
+    Ok(WatchGuard { inbox, thread: Some(thread), _watcher: watcher.ok() })
 }
 
 fn watch_directory(path: &Path, inbox: &Arc<Inbox>) -> notify::Result<RecommendedWatcher> {
@@ -135,9 +131,7 @@ impl Inbox {
     fn wait(&self, timeout: Duration, enough: impl Fn(&Wishes) -> bool) -> bool {
         let (wishes, _) = self
             .changed
-            .wait_timeout_while(self.lock(), timeout, |wishes| {
-                !wishes.stop && !enough(wishes)
-            })
+            .wait_timeout_while(self.lock(), timeout, |wishes| !wishes.stop && !enough(wishes))
             .unwrap_or_else(PoisonError::into_inner);
         enough(&wishes)
     }

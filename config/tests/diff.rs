@@ -58,22 +58,12 @@ fn what_a_running_cluster_takes() {
             "server a1: address \"10.0.0.1:12300\" -> \"a1.example.com:12300\"",
         ),
         (
-            &[
-                NEXT,
-                ("10.0.0.4:12380", "10.0.0.4:12381"),
-                ("rack1", "rack2"),
-            ],
+            &[NEXT, ("10.0.0.4:12380", "10.0.0.4:12381"), ("rack1", "rack2")],
             "server a1: zone \"rack1\" -> \"rack2\"; \
              server w1: admin \"10.0.0.4:12380\" -> \"10.0.0.4:12381\"",
         ),
         (
-            &[
-                NEXT,
-                (
-                    "voters:",
-                    "  c1: { address: \"c1:1\", admin: \"c1:2\" }\nvoters:",
-                ),
-            ],
+            &[NEXT, ("voters:", "  c1: { address: \"c1:1\", admin: \"c1:2\" }\nvoters:")],
             "server c1 added",
         ),
         (
@@ -86,20 +76,11 @@ fn what_a_running_cluster_takes() {
              namespace \"files\" changed: database 3, acks all, sync everysec",
         ),
         (
-            &[
-                NEXT,
-                ("files: { database: 3 }", "logs: { write: { acks: 1 } }"),
-            ],
+            &[NEXT, ("files: { database: 3 }", "logs: { write: { acks: 1 } }")],
             "namespace \"logs\" added: acks 1, sync everysec; namespace \"files\" removed",
         ),
         (
-            &[
-                NEXT,
-                (
-                    "write:",
-                    "moves: { paused: true, parallel: 1, rate: 1GiB }\nwrite:",
-                ),
-            ],
+            &[NEXT, ("write:", "moves: { paused: true, parallel: 1, rate: 1GiB }\nwrite:")],
             "moves: paused, 1 at once, 1GiB per second",
         ),
         // The order of groups and of their numbers means nothing.
@@ -113,21 +94,15 @@ fn what_a_running_cluster_takes() {
 #[test]
 fn what_a_running_cluster_refuses() {
     let old = topology(OLD);
-    let (a, b) = (
-        "servers: [a1, a2], logic_groups: \"0-8\"",
-        "servers: [b1], logic_groups: \"9-16\"",
-    );
+    let (a, b) =
+        ("servers: [a1, a2], logic_groups: \"0-8\"", "servers: [b1], logic_groups: \"9-16\"");
     let table: &[(&[Edit], &[&str])] = &[
         (
             &[NEXT, ("cluster: demo", "cluster: prod")],
             &["cluster: it is for prod, this cluster is demo; check that it is the right file"],
         ),
         (
-            &[
-                NEXT,
-                ("logic_groups: 17", "logic_groups: 19"),
-                ("9-16", "9-18"),
-            ],
+            &[NEXT, ("logic_groups: 17", "logic_groups: 19"), ("9-16", "9-18")],
             &["logic_groups: 19 instead of 17; it is fixed for the life of a cluster, restore it"],
         ),
         (
@@ -149,24 +124,16 @@ fn what_a_running_cluster_refuses() {
         // Another order of servers, one more server, other logic groups: other lanes.
         (
             &[NEXT, ("servers: [a1, a2]", "servers: [a2, a1]")],
-            &[
-                "physical_groups: logic groups 0-8 would change from servers [a1, a2] to [a2, a1] \
-               (the order counts); groups do not move by editing, restore the list",
-            ],
+            &["physical_groups: logic groups 0-8 would change from servers [a1, a2] to [a2, a1] \
+               (the order counts); groups do not move by editing, restore the list"],
         ),
         (
             &[NEXT, ("servers: [b1]", "servers: [b1, w1]")],
-            &[
-                "physical_groups: logic groups 9-16 would change from servers [b1] to [b1, w1] \
-               (the order counts); groups do not move by editing, restore the list",
-            ],
+            &["physical_groups: logic groups 9-16 would change from servers [b1] to [b1, w1] \
+               (the order counts); groups do not move by editing, restore the list"],
         ),
         (
-            &[
-                NEXT,
-                ("\"0-8\"", "\"0-6,9\""),
-                ("\"9-16\"", "\"7-8,10-16\""),
-            ],
+            &[NEXT, ("\"0-8\"", "\"0-6,9\""), ("\"9-16\"", "\"7-8,10-16\"")],
             &[
                 "physical_groups: logic groups 7-8 would change from servers [a1, a2] to [b1] \
                (the order counts); groups do not move by editing, restore the list",
@@ -208,21 +175,10 @@ fn equal_epochs_with_other_content_are_a_conflict() {
     let (old, new) = (topology(OLD), edited(&[("rack1", "rack9")]));
     let said = says(&old, &new).unwrap_err();
     assert_eq!(said.len(), 1);
-    assert!(
-        said[0].starts_with("epoch: conflict, 7 has another content ("),
-        "{}",
-        said[0]
-    );
-    assert!(
-        said[0].ends_with("raise the epoch with every change"),
-        "{}",
-        said[0]
-    );
+    assert!(said[0].starts_with("epoch: conflict, 7 has another content ("), "{}", said[0]);
+    assert!(said[0].ends_with("raise the epoch with every change"), "{}", said[0]);
     assert_ne!(old.version(), new.version());
-    assert_eq!(
-        says(&old, &topology(OLD)),
-        Ok("nothing but the epoch".to_owned())
-    );
+    assert_eq!(says(&old, &topology(OLD)), Ok("nothing but the epoch".to_owned()));
 }
 
 #[test]
@@ -236,47 +192,25 @@ fn versions_order_by_epoch_and_then_by_content() {
 #[test]
 fn a_conflict_is_settled_for_processes_by_the_greater_content() {
     let (one, other) = (topology(OLD), edited(&[("rack1", "rack9")]));
-    let (lesser, greater) = if one.version() < other.version() {
-        (one, other)
-    } else {
-        (other, one)
-    };
+    let (lesser, greater) =
+        if one.version() < other.version() { (one, other) } else { (other, one) };
     let (lesser_text, winner) = (lesser.text().to_owned(), greater.version());
     let handle = TopologyHandle::new(lesser, "topology.yaml", 1);
 
     // An operator's file is refused, whatever its hash.
-    assert!(
-        handle
-            .offer(topology(greater.text()), "topology.yaml", 2)
-            .is_err()
-    );
-    assert_eq!(
-        (handle.status().refused, handle.status().loaded_at_ms),
-        (1, 1)
-    );
+    assert!(handle.offer(topology(greater.text()), "topology.yaml", 2).is_err());
+    assert_eq!((handle.status().refused, handle.status().loaded_at_ms), (1, 1));
 
     // What another process has in force is taken, and the conflict stays visible.
     handle.adopt(greater, "node b1", 3).unwrap();
     assert_eq!(handle.load_full().version(), winner);
     let status = handle.status();
-    assert_eq!(
-        (status.source.as_str(), status.loaded_at_ms),
-        ("node b1", 3)
-    );
-    assert!(
-        status
-            .last_error
-            .unwrap()
-            .starts_with("node b1: epoch: conflict")
-    );
+    assert_eq!((status.source.as_str(), status.loaded_at_ms), ("node b1", 3));
+    assert!(status.last_error.unwrap().starts_with("node b1: epoch: conflict"));
 
     // The lesser one does not come back, and an assignment is never adopted.
     assert!(handle.adopt(topology(&lesser_text), "node a1", 4).is_err());
-    assert!(
-        handle
-            .adopt(edited(&[NEXT, ("[a1, a2]", "[a2, a1]")]), "node a1", 5)
-            .is_err()
-    );
+    assert!(handle.adopt(edited(&[NEXT, ("[a1, a2]", "[a2, a1]")]), "node a1", 5).is_err());
     assert_eq!(handle.load_full().version(), winner);
 
     // A higher epoch settles it.

@@ -23,10 +23,7 @@ fn every_mistake_is_named_with_line_path_and_advice() {
     let mut count = 0;
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        if path.extension().is_some_and(|extension| extension == "yaml") {
             count += 1;
             let found = refusal(&fs::read_to_string(&path).unwrap());
             let expected = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
@@ -35,12 +32,7 @@ fn every_mistake_is_named_with_line_path_and_advice() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {count} differ:\n\n{}",
-        wrong.len(),
-        wrong.join("\n\n")
-    );
+    assert!(wrong.is_empty(), "{} of {count} differ:\n\n{}", wrong.len(), wrong.join("\n\n"));
     assert!(count >= 60, "only {count} files were found");
 }
 
@@ -118,10 +110,7 @@ fn every_file_that_cannot_be_read_is_named() {
 
     fs::write(&path, "format: 2\n").unwrap();
     let text = load().to_string();
-    assert!(
-        text.contains("topology.yaml is refused:\nline 1: "),
-        "{text}"
-    );
+    assert!(text.contains("topology.yaml is refused:\nline 1: "), "{text}");
 }
 
 #[test]
@@ -129,9 +118,7 @@ fn hostile_files_cost_little() {
     let many_keys: String = (0..60_000).map(|n| format!("key{n}: 1\n")).collect();
     assert!(refusal(&many_keys).ends_with("more problems; correct these first"));
     let ranges = "0-16383,".repeat(100_000) + "0";
-    let text = VALID
-        .replace("logic_groups: 61", "logic_groups: 16384")
-        .replace("30-59", &ranges);
+    let text = VALID.replace("logic_groups: 61", "logic_groups: 16384").replace("30-59", &ranges);
     assert!(refusal(&text).contains("61-16383 are listed twice here"));
     for nested in ["[", "{a: ", "- ", "? ", "[{a: "] {
         assert!(refusal(&nested.repeat(10_000)).starts_with("line 1: "));

@@ -1,10 +1,7 @@
 //! The watched file on a real file system: every way in which editors and orchestrators change it,
 //! and every way in which it can be broken. A bad, partial or older file changes nothing (I12).
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the helpers of the tests panic like the tests"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of the tests panic like the tests")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -51,19 +48,9 @@ impl Watched {
         handle.subscribe(move |topology| sender.send(topology.version().epoch.0).unwrap());
         let clock = AtomicU64::new(1_000);
         let now_ms = move || clock.fetch_add(1, Ordering::Relaxed);
-        let options = WatchOptions {
-            settle: SOON,
-            poll,
-            now_ms: Box::new(now_ms),
-        };
+        let options = WatchOptions { settle: SOON, poll, now_ms: Box::new(now_ms) };
         let guard = Some(watch(&path, handle.clone(), options).unwrap());
-        Self {
-            directory,
-            path,
-            handle,
-            changes,
-            guard,
-        }
+        Self { directory, path, handle, changes, guard }
     }
 
     fn expect_epoch(&self, epoch: u64) {
@@ -188,10 +175,7 @@ fn a_bad_an_older_and_a_moved_file_are_refused_and_the_good_one_clears_it() {
 
     watched.replace(text(5));
     watched.wait_for("no error", || watched.handle.status().last_error.is_none());
-    assert!(
-        watched.changes.try_recv().is_err(),
-        "the same text is no change"
-    );
+    assert!(watched.changes.try_recv().is_err(), "the same text is no change");
 }
 
 #[test]
@@ -218,10 +202,7 @@ fn a_file_refused_once_is_not_refused_again_at_every_poll() {
     // What another process has in force is newer than the file: that is said once, too.
     watched.replace(text(2));
     watched.expect_epoch(2);
-    watched
-        .handle
-        .adopt(Topology::parse(&text(9)).unwrap(), "node a1", 5)
-        .unwrap();
+    watched.handle.adopt(Topology::parse(&text(9)).unwrap(), "node a1", 5).unwrap();
     watched.expect_epoch(9);
     watched.expect_error("epoch: 2 is older than 9");
     assert_eq!(watched.handle.status().refused, 2);
@@ -232,10 +213,5 @@ fn dropping_the_guard_ends_the_thread() {
     let mut watched = Watched::start(NEVER);
     drop(watched.guard.take());
     watched.replace(text(2));
-    assert!(
-        watched
-            .changes
-            .recv_timeout(Duration::from_millis(100))
-            .is_err()
-    );
+    assert!(watched.changes.recv_timeout(Duration::from_millis(100)).is_err());
 }

@@ -8,9 +8,7 @@ use common::ids::{ClusterId, FileEpoch, Lane, LogicGroup, NodeId, ServerIndex};
 use config::{Moves, Topology, WriteOptions};
 
 fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("samples")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name)
 }
 
 fn load(name: &str) -> Topology {
@@ -23,12 +21,7 @@ fn every_sample_loads_without_a_warning() {
     for entry in fs::read_dir(sample("")).unwrap() {
         let path = entry.unwrap().path();
         let topology = Topology::load(&path).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(
-            topology.warnings(),
-            Vec::<String>::new(),
-            "{}",
-            path.display()
-        );
+        assert_eq!(topology.warnings(), Vec::<String>::new(), "{}", path.display());
         assert_eq!(topology.text(), fs::read_to_string(&path).unwrap());
         count += 1;
     }
@@ -42,25 +35,15 @@ fn the_production_sample_says_who_leads_what() {
     assert_eq!(topology.cluster_id(), ClusterId::of_name("prod"));
     assert_eq!(topology.version().epoch, FileEpoch(7));
     assert_eq!(topology.logic_groups(), 61);
-    let names: Vec<&str> = topology
-        .servers()
-        .iter()
-        .map(|server| server.name.as_str())
-        .collect();
+    let names: Vec<&str> = topology.servers().iter().map(|server| server.name.as_str()).collect();
     assert_eq!(names, ["east-1", "east-2", "west-1", "west-2", "vote-1"]);
 
     let east = topology.physical_group_of(LogicGroup(60));
-    assert_eq!(
-        (east.name.as_str(), east.logic_groups_text().as_str()),
-        ("east", "0-29,60")
-    );
+    assert_eq!((east.name.as_str(), east.logic_groups_text().as_str()), ("east", "0-29,60"));
     assert_eq!(east.servers, ["east-1", "east-2"].map(NodeId::of_name));
     assert_eq!(topology.physical_group_of(LogicGroup(30)).name, "west");
 
-    let lane = |group, server| Lane {
-        group: LogicGroup(group),
-        server: ServerIndex(server),
-    };
+    let lane = |group, server| Lane { group: LogicGroup(group), server: ServerIndex(server) };
     assert_eq!(topology.leader(lane(59, 1)).unwrap().name, "west-2");
     assert_eq!(topology.leader(lane(59, 2)), None);
     assert_eq!(topology.leader(lane(61, 0)), None);
@@ -72,18 +55,8 @@ fn the_production_sample_says_who_leads_what() {
     let (group, index) = topology.place_of_server(west_2.id).unwrap();
     assert_eq!((group.name.as_str(), index), ("west", ServerIndex(1)));
     assert_eq!(topology.place_of_server(NodeId::of_name("vote-1")), None);
-    assert_eq!(
-        topology.voters(),
-        ["east-1", "west-1", "vote-1"].map(NodeId::of_name)
-    );
-    assert_eq!(
-        *topology.moves(),
-        Moves {
-            paused: true,
-            parallel: 2,
-            rate: 80 << 20
-        }
-    );
+    assert_eq!(topology.voters(), ["east-1", "west-1", "vote-1"].map(NodeId::of_name));
+    assert_eq!(*topology.moves(), Moves { paused: true, parallel: 2, rate: 80 << 20 });
 }
 
 #[test]
@@ -93,14 +66,8 @@ fn namespaces_have_numbers_and_options() {
     assert_eq!(by_number, ["", "files", "billing", "4"]);
     let options = |acks, sync| WriteOptions { acks, sync };
     let default = options(Acks::Step, Sync::EverySecond);
-    assert_eq!(
-        topology.write_options(b"billing"),
-        options(Acks::All, Sync::Always)
-    );
-    assert_eq!(
-        topology.write_options(b"sessions"),
-        options(Acks::One, Sync::EverySecond)
-    );
+    assert_eq!(topology.write_options(b"billing"), options(Acks::All, Sync::Always));
+    assert_eq!(topology.write_options(b"sessions"), options(Acks::One, Sync::EverySecond));
     for name in [&b""[..], b"files", b"never heard of", b"\xff"] {
         assert_eq!(topology.write_options(name), default);
     }
@@ -126,11 +93,7 @@ fn group_counts_that_spread_badly_are_warned_about() {
     };
     let warnings = with(66);
     assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0].contains("66 is a multiple of 2 and 3 and 11"),
-        "{}",
-        warnings[0]
-    );
+    assert!(warnings[0].contains("66 is a multiple of 2 and 3 and 11"), "{}", warnings[0]);
     assert!(warnings[0].contains("Time33"), "{}", warnings[0]);
     assert!(with(61).is_empty() && with(35).is_empty() && !with(33).is_empty());
 }

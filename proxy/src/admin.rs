@@ -57,7 +57,8 @@ fn publish(shared: &Shared) {
     metrics::counter!("fdht_proxy_failures_total").absolute(shared.sum(|c| &c.failures));
     metrics::counter!("fdht_proxy_received_bytes_total").absolute(shared.sum(|c| &c.bytes_in));
     metrics::counter!("fdht_proxy_sent_bytes_total").absolute(shared.sum(|c| &c.bytes_out));
-    let load = |value: &std::sync::atomic::AtomicU64| value.load(std::sync::atomic::Ordering::Relaxed);
+    let load =
+        |value: &std::sync::atomic::AtomicU64| value.load(std::sync::atomic::Ordering::Relaxed);
     metrics::counter!("fdht_proxy_connections_total").absolute(load(&shared.connections_total));
     metrics::counter!("fdht_proxy_connections_rejected_total")
         .absolute(load(&shared.connections_rejected));
@@ -145,9 +146,8 @@ fn topology_json(topology: &config::Topology) -> Value {
             (g.name.clone(), group)
         })
         .collect();
-    let write = |w: config::WriteOptions| {
-        json!({ "acks": w.acks.to_string(), "sync": w.sync.to_string() })
-    };
+    let write =
+        |w: config::WriteOptions| json!({ "acks": w.acks.to_string(), "sync": w.sync.to_string() });
     let namespaces: Map<String, Value> = (topology.namespaces().iter())
         .map(|n| (n.name.clone(), json!({ "database": n.database, "write": write(n.write) })))
         .collect();

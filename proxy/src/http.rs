@@ -122,8 +122,9 @@ async fn collect(worker: &Worker, mut incoming: Incoming) -> Result<Body<'_>, Ht
             HttpAnswer::bad_request(&format!("no whole body within {} s", BODY_TIMEOUT.as_secs()))
         })?;
         let Some(frame) = frame else { return Ok(body) };
-        let frame = frame
-            .map_err(|error| HttpAnswer::bad_request(&format!("the body cannot be read: {error}")))?;
+        let frame = frame.map_err(|error| {
+            HttpAnswer::bad_request(&format!("the body cannot be read: {error}"))
+        })?;
         let Ok(data) = frame.into_data() else { continue };
         if body.bytes.len() + data.len() > VALUE_BYTES_MAX {
             return Err(too_long());
@@ -136,7 +137,11 @@ async fn collect(worker: &Worker, mut incoming: Incoming) -> Result<Body<'_>, Ht
     }
 }
 
-async fn execute(worker: &Rc<Worker>, head: &hyper::http::request::Parts, body: &[u8]) -> HttpAnswer {
+async fn execute(
+    worker: &Rc<Worker>,
+    head: &hyper::http::request::Parts,
+    body: &[u8],
+) -> HttpAnswer {
     let headers: Vec<(&str, &[u8])> =
         head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let request = HttpRequest {

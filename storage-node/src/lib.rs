@@ -7,6 +7,7 @@ pub mod args;
 pub mod binlog;
 pub mod engine;
 pub mod group;
+pub mod replication;
 
 mod acceptor;
 mod admin;
@@ -14,6 +15,7 @@ mod data_dir;
 mod disk;
 mod error;
 mod flusher;
+mod replay;
 mod run;
 mod shared;
 mod topology;

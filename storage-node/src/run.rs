@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::ids::LogicGroup;
-use common::log_record::{self, LogRecord};
 use common::version::{Hlc, HlcClock};
 use config::{LoadError, Topology};
 use rt::secret::Secret;
@@ -16,14 +15,14 @@ use rt::{clock, logging, metrics, net, panics, process, worker as thread};
 use tokio::sync::mpsc;
 
 use crate::args::NodeArgs;
-use crate::binlog::{Log, LogOptions, LogPosition, RealFs, WhenAbsent};
+use crate::binlog::{Log, LogOptions, RealFs, WhenAbsent};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::flusher::{self, Flusher, Work};
 use crate::shared::{Limits, Parts, Shared};
 use crate::topology::open_groups;
 use crate::worker::{self, Core, Message, OpenedGroup};
-use crate::{acceptor, admin, disk};
+use crate::{acceptor, admin, disk, replay};
 
 /// Messages that may wait for a worker.
 const INBOX: usize = 1024;
@@ -83,27 +82,10 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
         Some(topology) => open_groups(&dir, limits, topology, false)?,
         None => BTreeMap::new(),
     };
-    let started = clock::now();
-    let mut hlc = groups.values().map(|group| group.store.hlc()).max().unwrap_or_default();
     // A directory whose node never took part has no log yet; one that did must have its log.
     let when_absent = if topology.is_none() { WhenAbsent::Create } else { WhenAbsent::Refuse };
     let options = LogOptions { when_absent, ..LogOptions::default() };
-    let identity = dir.log_identity();
-    let mut visit = |at, body: &[u8]| replay(&mut groups, &mut hlc, at, body);
-    let log_path = dir.log_path();
-    let (log, report) = Log::open(Arc::new(RealFs), &log_path, identity, options, &mut visit)?;
-    let ms = started.elapsed().as_millis();
-    tracing::info!(records = report.records, ms, "log replayed");
-    if let Some(cut) = report.cut {
-        tracing::warn!(at = %cut.at, records = cut.records, "a torn end of the log was cut off");
-    }
-    for group in groups.values() {
-        let (segment, offset) = group.store.checkpoint().log_mark;
-        let covered = LogPosition::new(segment, offset);
-        if covered > report.end {
-            return Err(StartError::LogBehind(log_path, report.end, group.id, covered));
-        }
-    }
+    let (log, hlc) = replay::open_log(Arc::new(RealFs), &dir, options, &mut groups)?;
     let (flusher, work) = Flusher::new();
     let (senders, inboxes) = (0..workers).map(|_| thread::inbox(INBOX)).unzip();
     let shared = Arc::new(Shared::new(Parts {
@@ -142,37 +124,6 @@ fn load_topology(dir: &DataDir) -> Result<Option<Topology>, StartError> {
         }
         Err(error) => Err(StartError::Damaged(dir.topology_path(), error.to_string())),
     }
-}
-
-/// Applies one record of the log, unless its group's file has it.
-fn replay(
-    groups: &mut BTreeMap<LogicGroup, OpenedGroup>,
-    hlc: &mut Hlc,
-    at: LogPosition,
-    body: &[u8],
-) -> Result<(), String> {
-    let head = log_record::decode_head(body).map_err(|error| error.to_string())?;
-    let id = head.stream.lane.group;
-    let group = groups.get_mut(&id).ok_or_else(|| {
-        format!("the record is of {id}, which the node's topology does not give it")
-    })?;
-    *hlc = head.hlc.max(*hlc);
-    let applied = group.store.applied().get(&head.stream).copied().unwrap_or_default();
-    if head.lsn <= applied {
-        return Ok(());
-    }
-    // Records of a stream have no gaps, so a gap is a part of the log that was lost (I13).
-    if head.lsn != applied.next() {
-        return Err(format!(
-            "{} of {} follows {applied}: records between them are missing; restore the data \
-             directory from a backup or another server",
-            head.lsn, head.stream
-        ));
-    }
-    let record = LogRecord::decode(body).map_err(|error| error.to_string())?;
-    let mark = (at.segment, at.offset);
-    group.store.apply(&record.head, &record.mutations, mark).map_err(|error| error.to_string())?;
-    Ok(())
 }
 
 type Threads = (Vec<JoinHandle<()>>, JoinHandle<()>);

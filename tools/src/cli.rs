@@ -100,39 +100,15 @@ mod tests {
     #[test]
     fn wrong_flags_are_usage_errors() {
         let cases: &[(&[&str], ErrorKind)] = &[
-            (
-                &["fdht", "dev", "--gruops", "2"],
-                ErrorKind::UnknownArgument,
-            ),
-            (
-                &["fdht", "dev", "--groups", "0"],
-                ErrorKind::ValueValidation,
-            ),
-            (
-                &["fdht", "dev", "--port", "99999"],
-                ErrorKind::ValueValidation,
-            ),
-            (
-                &["fdht", "dev", "start"],
-                ErrorKind::MissingRequiredArgument,
-            ),
-            (
-                &["fdht", "where", "files"],
-                ErrorKind::MissingRequiredArgument,
-            ),
+            (&["fdht", "dev", "--gruops", "2"], ErrorKind::UnknownArgument),
+            (&["fdht", "dev", "--groups", "0"], ErrorKind::ValueValidation),
+            (&["fdht", "dev", "--port", "99999"], ErrorKind::ValueValidation),
+            (&["fdht", "dev", "start"], ErrorKind::MissingRequiredArgument),
+            (&["fdht", "where", "files"], ErrorKind::MissingRequiredArgument),
             (&["fdht", "status", "-o", "xml"], ErrorKind::InvalidValue),
-            (
-                &["fdht", "bench", "load", "--mix", "120%set"],
-                ErrorKind::ValueValidation,
-            ),
-            (
-                &["fdht", "import", "--tree", "/usr", "x.jsonl"],
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                &["fdht", "import", "--retry-for", "soon"],
-                ErrorKind::ValueValidation,
-            ),
+            (&["fdht", "bench", "load", "--mix", "120%set"], ErrorKind::ValueValidation),
+            (&["fdht", "import", "--tree", "/usr", "x.jsonl"], ErrorKind::ArgumentConflict),
+            (&["fdht", "import", "--retry-for", "soon"], ErrorKind::ValueValidation),
         ];
         for (args, kind) in cases {
             let error = Cli::try_parse_from(*args).expect_err("must be refused");

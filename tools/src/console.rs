@@ -14,10 +14,8 @@ pub(crate) fn warn(text: impl AsRef<str>) {
 }
 
 fn put(to: &mut impl Write, text: &str) {
-    let done = to
-        .write_all(text.as_bytes())
-        .and_then(|()| to.write_all(b"\n"))
-        .and_then(|()| to.flush());
+    let done =
+        to.write_all(text.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush());
     drop(done);
 }
 

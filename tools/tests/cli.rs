@@ -6,15 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 fn fdht(args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_fdht"))
-        .args(args)
-        .output()
-        .expect("run fdht");
+    let output = Command::new(env!("CARGO_BIN_EXE_fdht")).args(args).output().expect("run fdht");
     let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8(text).expect("UTF-8"),
-    )
+    (output.status.code(), String::from_utf8(text).expect("UTF-8"))
 }
 
 /// An address where nobody listens.
@@ -27,10 +21,7 @@ fn nobody() -> String {
 fn a_wrong_flag_is_named_with_status_2() {
     let (status, text) = fdht(&["dev", "--gruops", "3"]);
     assert_eq!(status, Some(2), "{text}");
-    assert!(
-        text.contains("--gruops") && text.contains("--groups"),
-        "{text}"
-    );
+    assert!(text.contains("--gruops") && text.contains("--groups"), "{text}");
     assert_eq!(fdht(&["nonsense"]).0, Some(2));
     assert_eq!(fdht(&["dev", "--help"]).0, Some(0));
     assert_eq!(fdht(&["--version"]).0, Some(0));
@@ -48,10 +39,7 @@ fn what_cannot_be_reached_is_named_with_status_3() {
     ] {
         let (status, text) = fdht(args);
         assert_eq!(status, Some(3), "{args:?}: {text}");
-        assert!(
-            text.contains(&nobody) && text.lines().count() <= 2,
-            "{text}"
-        );
+        assert!(text.contains(&nobody) && text.lines().count() <= 2, "{text}");
     }
 }
 
@@ -60,11 +48,7 @@ fn a_topology_file_is_checked_without_a_cluster() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("topology.yaml");
     let file = path.to_str().expect("UTF-8");
-    assert_eq!(
-        fdht(&["topology", "check", file]).0,
-        Some(1),
-        "there is none"
-    );
+    assert_eq!(fdht(&["topology", "check", file]).0, Some(1), "there is none");
 
     let fine = "format: 1\ncluster: demo\nepoch: 1\nlogic_groups: 17\nservers:\n  a1: { address: \
                 \"127.0.0.1:1\", admin: \"127.0.0.1:2\" }\nvoters: [a1]\nphysical_groups:\n  a: { \
@@ -73,24 +57,14 @@ fn a_topology_file_is_checked_without_a_cluster() {
     let (status, text) = fdht(&["topology", "check", file]);
     assert_eq!(status, Some(0), "{text}");
 
-    std::fs::write(
-        &path,
-        fine.replace("0-16", "0-15").replace("voters", "votres"),
-    )
-    .expect("write");
+    std::fs::write(&path, fine.replace("0-16", "0-15").replace("voters", "votres")).expect("write");
     let (status, text) = fdht(&["topology", "check", file]);
     assert_eq!(status, Some(1), "{text}");
-    assert!(
-        text.contains("votres") && text.contains("16"),
-        "all problems at once: {text}"
-    );
+    assert!(text.contains("votres") && text.contains("16"), "all problems at once: {text}");
     let (status, text) = fdht(&["topology", "check", file, "-o", "json"]);
     assert_eq!(status, Some(1), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert!(
-        value["problems"].as_array().expect("a list").len() >= 2,
-        "{value}"
-    );
+    assert!(value["problems"].as_array().expect("a list").len() >= 2, "{value}");
 }
 
 #[test]
@@ -111,6 +85,10 @@ fn dev_refuses_before_it_starts_anything() {
     assert_eq!(text.lines().count(), 1, "{text}");
     let logs = std::fs::read_dir(dir.path().join("cluster/logs")).expect("the folder is there");
     assert_eq!(logs.count(), 0, "nothing was started");
+    for name in ["settings.json", "topology.yaml"] {
+        let path = dir.path().join("cluster").join(name);
+        assert!(!path.exists(), "{name} keeps what was refused");
+    }
 }
 
 /// A proxy's admin port that gives the same answers for ever, ready or not.
@@ -163,28 +141,16 @@ const PLACE: &str = r#"{"namespace":"files","object":"/usr/bin","field_hex":"612
 fn status_shows_the_cluster_and_says_by_its_status_whether_it_is_ready() {
     let (status, text) = fdht(&["status", "--admin", &admin(true)]);
     assert_eq!(status, Some(0), "{text}");
-    for part in [
-        "cluster dev epoch 7",
-        "a1",
-        "1 of 2",
-        "0/a2 down",
-        "line 3: epoch: falls",
-    ] {
+    for part in ["cluster dev epoch 7", "a1", "1 of 2", "0/a2 down", "line 3: epoch: falls"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let (status, text) = fdht(&["status", "--admin", &admin(false)]);
     assert_eq!(status, Some(1), "{text}");
-    assert!(
-        text.contains("NOT READY") && text.contains("node b1 is down"),
-        "{text}"
-    );
+    assert!(text.contains("NOT READY") && text.contains("node b1 is down"), "{text}");
     let (status, text) = fdht(&["status", "-o", "json", "--admin", &admin(false)]);
     assert_eq!(status, Some(1));
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(
-        (&value["ready"], &value["topology"]["epoch"]),
-        (&false.into(), &7.into())
-    );
+    assert_eq!((&value["ready"], &value["topology"]["epoch"]), (&false.into(), &7.into()));
 }
 
 #[test]

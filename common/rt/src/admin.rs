@@ -26,11 +26,7 @@ pub struct Readiness {
 
 impl IntoResponse for Readiness {
     fn into_response(self) -> Response {
-        let status = if self.ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
+        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
 }
@@ -45,18 +41,12 @@ pub struct AdminError {
 impl AdminError {
     /// The request is wrong: 400.
     pub fn bad_request(text: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            text: text.into(),
-        }
+        Self { status: StatusCode::BAD_REQUEST, text: text.into() }
     }
 
     /// The process cannot answer now: 503.
     pub fn unavailable(text: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            text: text.into(),
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, text: text.into() }
     }
 }
 
@@ -126,18 +116,12 @@ pub fn common_routes(
 ) -> Router {
     router
         .route("/livez", get(async || Json(json!({ "live": true }))))
-        .route(
-            "/version",
-            get(async move || Json(json!({ "name": name, "version": version }))),
-        )
+        .route("/version", get(async move || Json(json!({ "name": name, "version": version }))))
         .route(
             "/metrics",
             get(async move || {
                 refresh();
-                (
-                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-                    crate::metrics::render(),
-                )
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render())
             }),
         )
         .fallback(async |uri: Uri| AdminError {
@@ -181,11 +165,7 @@ pub fn serve(
     mut stop: Stop,
 ) -> Result<AdminServer, ListenError> {
     let flag = "--admin";
-    let other = |error| ListenError::Other {
-        flag,
-        address,
-        error,
-    };
+    let other = |error| ListenError::Other { flag, address, error };
     let listener = net::listen(address, flag)?;
     let local = listener.local_addr().map_err(other)?;
     let thread = worker::spawn("admin", move || async move {
@@ -206,10 +186,7 @@ pub fn serve(
         }
     })
     .map_err(other)?;
-    Ok(AdminServer {
-        address: local,
-        thread,
-    })
+    Ok(AdminServer { address: local, thread })
 }
 
 #[cfg(test)]

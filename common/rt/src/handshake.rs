@@ -157,15 +157,10 @@ pub async fn accept(
     required: &Requirements<'_>,
 ) -> Result<Peer, HandshakeError> {
     let nonce = random::bytes();
-    let greeting = Greeting {
-        protocol: PROTOCOL_VERSION,
-        nonce,
-        secret: required.secret.is_some(),
-    };
+    let greeting =
+        Greeting { protocol: PROTOCOL_VERSION, nonce, secret: required.secret.is_some() };
     let mut out = Vec::new();
-    frame::encode(&mut out, FrameType::Greeting, 0, |body| {
-        greeting.encode(body)
-    });
+    frame::encode(&mut out, FrameType::Greeting, 0, |body| greeting.encode(body));
     stream.write_all(&out).await?;
     let verdict = receive(stream, input, |frame| match frame.kind {
         FrameType::Hello => Ok(judge(&Hello::decode(frame.body)?, &nonce, required)),
@@ -177,9 +172,7 @@ pub async fn accept(
         Err(reason) => HelloAnswer::Refused(reason),
     };
     out.clear();
-    frame::encode(&mut out, FrameType::HelloAnswer, 0, |body| {
-        answer.encode(body)
-    });
+    frame::encode(&mut out, FrameType::HelloAnswer, 0, |body| answer.encode(body));
     stream.write_all(&out).await?;
     verdict.map_err(HandshakeError::Refused)
 }
@@ -192,14 +185,8 @@ fn judge(hello: &Hello<'_>, nonce: &[u8; 16], required: &Requirements<'_>) -> Re
             hello.name, hello.protocol
         ));
     }
-    if required
-        .secret
-        .is_some_and(|secret| !secret.verify(nonce, &hello.proof))
-    {
-        return Err(format!(
-            "`{}` has another cluster secret; check --secret-file",
-            hello.name
-        ));
+    if required.secret.is_some_and(|secret| !secret.verify(nonce, &hello.proof)) {
+        return Err(format!("`{}` has another cluster secret; check --secret-file", hello.name));
     }
     if hello.cluster != required.cluster {
         return Err(format!(
@@ -238,9 +225,7 @@ async fn receive<T>(
             }
         }
     };
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, more)
-        .await
-        .map_err(|_| HandshakeError::Timeout)??;
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, more).await.map_err(|_| HandshakeError::Timeout)??;
     let Decoded::Frame(frame, length) = frame::decode(input)? else {
         return Err(HandshakeError::Unexpected);
     };

@@ -59,11 +59,7 @@ pub fn listen(
     };
     open().map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => ListenError::InUse { flag, address },
-        _ => ListenError::Other {
-            flag,
-            address,
-            error,
-        },
+        _ => ListenError::Other { flag, address, error },
     })
 }
 

@@ -20,12 +20,10 @@ where
     M: FnOnce() -> F + Send + 'static,
 {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            let tasks = LocalSet::new();
-            tasks.block_on(&runtime, main())
-        })
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let tasks = LocalSet::new();
+        tasks.block_on(&runtime, main())
+    })
 }
 
 /// The way into a worker: a queue of at most `capacity` messages.

@@ -86,27 +86,16 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length > FRAME_BYTES_MAX {
-        return Err(DecodeError::OverLimit(
-            "frame length",
-            length as u64,
-            FRAME_BYTES_MAX as u64,
-        ));
+        return Err(DecodeError::OverLimit("frame length", length as u64, FRAME_BYTES_MAX as u64));
     }
     let kind =
         FrameType::from_u8(kind).ok_or(DecodeError::Unknown("frame type", u64::from(kind)))?;
     if (r0, r1, r2) != (0, 0, 0) {
-        return Err(DecodeError::Unknown(
-            "frame reserved bytes",
-            u64::from(r0.max(r1).max(r2)),
-        ));
+        return Err(DecodeError::Unknown("frame reserved bytes", u64::from(r0.max(r1).max(r2))));
     }
     match rest.get(..length) {
         Some(body) => Ok(Decoded::Frame(
-            Frame {
-                kind,
-                id: u64::from_le_bytes(id),
-                body,
-            },
+            Frame { kind, id: u64::from_le_bytes(id), body },
             FRAME_HEADER_BYTES + length,
         )),
         None => Ok(Decoded::Incomplete(FRAME_HEADER_BYTES + length)),

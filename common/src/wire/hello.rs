@@ -98,19 +98,12 @@ impl Greeting {
         let mut reader = Reader::new(body);
         let magic = fixed(reader.take(MAGIC.len(), "magic")?);
         if magic != MAGIC {
-            return Err(DecodeError::Unknown(
-                "magic",
-                u64::from(u32::from_le_bytes(magic)),
-            ));
+            return Err(DecodeError::Unknown("magic", u64::from(u32::from_le_bytes(magic))));
         }
         let protocol = reader.u16("protocol version")?;
         let nonce = fixed(reader.take(16, "nonce")?);
         let secret = reader.bool("secret wanted")?;
-        Ok(Self {
-            protocol,
-            nonce,
-            secret,
-        })
+        Ok(Self { protocol, nonce, secret })
     }
 }
 
@@ -144,15 +137,7 @@ impl<'a> Hello<'a> {
         let proof = fixed(reader.take(32, "proof")?);
         let topology = take_topology(&mut reader)?;
         let worker = reader.u16("worker")?;
-        Ok(Self {
-            protocol,
-            role,
-            cluster,
-            name,
-            proof,
-            topology,
-            worker,
-        })
+        Ok(Self { protocol, role, cluster, name, proof, topology, worker })
     }
 }
 
@@ -200,10 +185,7 @@ fn put_topology(out: &mut Vec<u8>, topology: TopologyVersion) {
 
 fn take_topology(reader: &mut Reader<'_>) -> Result<TopologyVersion, DecodeError> {
     let epoch = FileEpoch(reader.u64("topology epoch")?);
-    Ok(TopologyVersion {
-        epoch,
-        hash: reader.u64("topology hash")?,
-    })
+    Ok(TopologyVersion { epoch, hash: reader.u64("topology hash")? })
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {

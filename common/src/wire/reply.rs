@@ -43,10 +43,7 @@ pub fn encode(out: &mut Vec<u8>, reply: &Reply<'_>) {
             out.put_bool(batch.refused.is_some());
             out.put_u32(batch.refused.unwrap_or(0));
             out.put_len(batch.written.len());
-            batch
-                .written
-                .iter()
-                .for_each(|written| put_written(out, written));
+            batch.written.iter().for_each(|written| put_written(out, written));
         }
         Reply::Range(range) => {
             out.put_u8(RANGE);
@@ -104,10 +101,7 @@ fn take<'a>(reader: &mut Reader<'a>) -> Result<Reply<'a>, DecodeError> {
             let refused = reader.bool("refused")?;
             let index = reader.u32("refused condition")?;
             let written = reader.list("written count", BATCH_ITEMS_MAX, take_written)?;
-            Reply::Batch(BatchReply {
-                refused: refused.then_some(index),
-                written,
-            })
+            Reply::Batch(BatchReply { refused: refused.then_some(index), written })
         }
         RANGE => {
             let kind = take_kind(reader)?;
@@ -115,28 +109,15 @@ fn take<'a>(reader: &mut Reader<'a>) -> Result<Reply<'a>, DecodeError> {
             let more = reader.bool("more")?;
             let fields = reader.list("field count", BATCH_ITEMS_MAX, |reader| {
                 let name = reader.bytes16("field")?;
-                Ok(RangeField {
-                    name,
-                    found: take_found(reader)?,
-                })
+                Ok(RangeField { name, found: take_found(reader)? })
             })?;
-            Reply::Range(RangeReply {
-                kind,
-                expire_at,
-                fields,
-                more,
-            })
+            Reply::Range(RangeReply { kind, expire_at, fields, more })
         }
         DESCRIBED => {
             let kind = take_kind(reader)?;
             let expire_at = reader.u64("object expiry")?;
             let version = reader.version()?;
-            Reply::Described(Described {
-                kind,
-                expire_at,
-                version,
-                size: reader.u64("size")?,
-            })
+            Reply::Described(Described { kind, expire_at, version, size: reader.u64("size")? })
         }
         SCAN => {
             let more = reader.bool("more")?;
@@ -144,16 +125,9 @@ fn take<'a>(reader: &mut Reader<'a>) -> Result<Reply<'a>, DecodeError> {
             let objects = reader.list("object count", BATCH_ITEMS_MAX, |reader| {
                 let position = reader.u64("position")?;
                 let name = reader.bytes16("object")?;
-                Ok(ScanObject {
-                    position,
-                    name,
-                    kind: take_kind(reader)?,
-                })
+                Ok(ScanObject { position, name, kind: take_kind(reader)? })
             })?;
-            Reply::Scan(ScanReply {
-                objects,
-                next: more.then_some(next),
-            })
+            Reply::Scan(ScanReply { objects, next: more.then_some(next) })
         }
         COUNT => Reply::Count(reader.u64("count")?),
         other => return Err(DecodeError::Unknown("reply kind", u64::from(other))),
@@ -191,12 +165,7 @@ fn take_found<'a>(reader: &mut Reader<'a>) -> Result<Found<'a>, DecodeError> {
     let version = reader.version()?;
     let expire_at = reader.u64("expiry")?;
     let total = reader.u32("value length")?;
-    Ok(Found {
-        version,
-        expire_at,
-        total,
-        value: reader.bytes32("value")?,
-    })
+    Ok(Found { version, expire_at, total, value: reader.bytes32("value")? })
 }
 
 fn put_written(out: &mut Vec<u8>, written: &Written<'_>) {
@@ -226,19 +195,8 @@ fn take_written<'a>(reader: &mut Reader<'a>) -> Result<Written<'a>, DecodeError>
     let version = reader.version()?;
     let expire_at = reader.u64("expiry")?;
     let total = reader.u32("value length")?;
-    let value = if reader.bool("value given")? {
-        Some(reader.bytes32("value")?)
-    } else {
-        None
-    };
-    Ok(Written {
-        applied,
-        existed,
-        version,
-        expire_at,
-        total,
-        value,
-    })
+    let value = if reader.bool("value given")? { Some(reader.bytes32("value")?) } else { None };
+    Ok(Written { applied, existed, version, expire_at, total, value })
 }
 
 fn put_kind(out: &mut Vec<u8>, kind: ObjectKind) {

@@ -130,10 +130,7 @@ pub fn encode_op(out: &mut Vec<u8>, op: &Op<'_>) {
         Op::Batch(batch) => {
             out.put_u8(OP_BATCH);
             out.put_len(batch.conditions.len());
-            batch
-                .conditions
-                .iter()
-                .for_each(|condition| put_condition(out, condition));
+            batch.conditions.iter().for_each(|condition| put_condition(out, condition));
             out.put_len(batch.writes.len());
             batch.writes.iter().for_each(|write| put_write(out, write));
         }
@@ -161,13 +158,7 @@ fn take_op<'a>(reader: &mut Reader<'a>) -> Result<Op<'a>, DecodeError> {
         OP_GET => {
             let at = take_address(reader)?;
             let offset = reader.u32("part offset")?;
-            Op::Get(Get {
-                at,
-                part: Part {
-                    offset,
-                    limit: reader.u32("part limit")?,
-                },
-            })
+            Op::Get(Get { at, part: Part { offset, limit: reader.u32("part limit")? } })
         }
         OP_GET_MANY => {
             let bytes_max = reader.u32("bytes max")?;
@@ -186,23 +177,14 @@ fn take_op<'a>(reader: &mut Reader<'a>) -> Result<Op<'a>, DecodeError> {
         OP_RANGE => Op::Range(take_range(reader)?),
         OP_DESCRIBE => {
             let object = take_object(reader)?;
-            Op::Describe(Describe {
-                object,
-                count: reader.bool("count wanted")?,
-            })
+            Op::Describe(Describe { object, count: reader.bool("count wanted")? })
         }
         OP_SCAN => {
             let namespace = reader.bytes8("namespace")?;
             let from = take_position(reader)?;
-            Op::Scan(Scan {
-                namespace,
-                from,
-                count_max: reader.u32("count max")?,
-            })
+            Op::Scan(Scan { namespace, from, count_max: reader.u32("count max")? })
         }
-        OP_COUNT => Op::Count {
-            namespace: reader.bytes8("namespace")?,
-        },
+        OP_COUNT => Op::Count { namespace: reader.bytes8("namespace")? },
         other => return Err(DecodeError::Unknown("operation", u64::from(other))),
     })
 }
@@ -222,10 +204,7 @@ fn put_object(out: &mut Vec<u8>, object: Object<'_>) {
 
 fn take_object<'a>(reader: &mut Reader<'a>) -> Result<Object<'a>, DecodeError> {
     let namespace = reader.bytes8("namespace")?;
-    Ok(Object {
-        namespace,
-        name: reader.bytes16("object")?,
-    })
+    Ok(Object { namespace, name: reader.bytes16("object")? })
 }
 
 pub(super) fn put_address(out: &mut Vec<u8>, at: Address<'_>) {
@@ -242,11 +221,7 @@ pub(super) fn put_address(out: &mut Vec<u8>, at: Address<'_>) {
 pub(super) fn take_address<'a>(reader: &mut Reader<'a>) -> Result<Address<'a>, DecodeError> {
     let object = take_object(reader)?;
     let named = reader.bool("field named")?;
-    let field = if named {
-        Field::Named(reader.bytes16("field")?)
-    } else {
-        Field::Unnamed
-    };
+    let field = if named { Field::Named(reader.bytes16("field")?) } else { Field::Unnamed };
     Ok(Address { object, field })
 }
 
@@ -264,20 +239,10 @@ fn put_range(out: &mut Vec<u8>, range: &Range<'_>) {
 
 fn take_range<'a>(reader: &mut Reader<'a>) -> Result<Range<'a>, DecodeError> {
     let object = take_object(reader)?;
-    let after = if reader.bool("after")? {
-        Some(reader.bytes16("after")?)
-    } else {
-        None
-    };
+    let after = if reader.bool("after")? { Some(reader.bytes16("after")?) } else { None };
     let count_max = reader.u32("count max")?;
     let bytes_max = reader.u32("bytes max")?;
-    Ok(Range {
-        object,
-        after,
-        count_max,
-        bytes_max,
-        values: reader.bool("values wanted")?,
-    })
+    Ok(Range { object, after, count_max, bytes_max, values: reader.bool("values wanted")? })
 }
 
 /// Where the age stands in a request frame, counted from the frame's first byte. The remaining time

@@ -30,12 +30,7 @@ pub(super) fn take_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, Decod
         2 => Want::Value,
         other => return Err(DecodeError::Unknown("want", u64::from(other))),
     };
-    Ok(Write {
-        at,
-        action,
-        expiry,
-        want,
-    })
+    Ok(Write { at, action, expiry, want })
 }
 
 fn put_action(out: &mut Vec<u8>, action: &Action<'_>) {
@@ -71,32 +66,19 @@ fn take_action<'a>(reader: &mut Reader<'a>) -> Result<Action<'a>, DecodeError> {
     Ok(match reader.u8("action")? {
         1 => {
             let value = reader.bytes32("value")?;
-            Action::Put {
-                value,
-                replace: reader.bool("replace")?,
-            }
+            Action::Put { value, replace: reader.bool("replace")? }
         }
         2 => Action::Delete,
         3 => Action::DeleteObject,
         4 => {
             let delta = reader.i64("increment")?;
             let lenient = reader.bool("lenient")?;
-            let style = if lenient {
-                AddStyle::Lenient
-            } else {
-                AddStyle::Strict
-            };
+            let style = if lenient { AddStyle::Lenient } else { AddStyle::Strict };
             Action::Add { delta, style }
         }
-        5 => Action::Append {
-            bytes: reader.bytes32("value")?,
-        },
-        6 => Action::Touch {
-            rule: take_rule(reader)?,
-        },
-        7 => Action::TouchObject {
-            rule: take_rule(reader)?,
-        },
+        5 => Action::Append { bytes: reader.bytes32("value")? },
+        6 => Action::Touch { rule: take_rule(reader)? },
+        7 => Action::TouchObject { rule: take_rule(reader)? },
         other => return Err(DecodeError::Unknown("action", u64::from(other))),
     })
 }

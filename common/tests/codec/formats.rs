@@ -113,10 +113,7 @@ pub(crate) fn physical_keys() -> Format<PhysicalKey<'static>> {
 pub(crate) fn encode_log_record(record: &LogRecord<'static>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = LogRecordWriter::new(&mut out, &record.head);
-    record
-        .mutations
-        .iter()
-        .for_each(|mutation| writer.mutation(mutation));
+    record.mutations.iter().for_each(|mutation| writer.mutation(mutation));
     writer.finish(record.answer);
     out
 }
@@ -154,10 +151,7 @@ fn decode_log_record(bytes: &'static [u8]) -> Result<LogRecord<'static>, DecodeE
 fn decode_key(bytes: &'static [u8]) -> Result<PhysicalKey<'static>, DecodeError> {
     let key = PhysicalKey::decode(bytes)?;
     let (prefix, suffix) = bytes.split_at(key.prefix_bytes);
-    assert_eq!(
-        key::decode_object_prefix(prefix),
-        Ok((key.object, key.position))
-    );
+    assert_eq!(key::decode_object_prefix(prefix), Ok((key.object, key.position)));
     assert_eq!(key::slot_of_suffix(suffix), Ok(key.slot));
     Ok(key)
 }

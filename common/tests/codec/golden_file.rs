@@ -18,41 +18,23 @@ pub(crate) fn check<T: Debug + PartialEq>(
 ) {
     let mut golden = read(file);
     for (name, value) in cases {
-        let bytes = golden
-            .remove(*name)
-            .unwrap_or_else(|| panic!("{file} has no unused case [{name}]"));
-        assert_eq!(
-            hex(&encode(value)),
-            hex(bytes),
-            "encoding of [{name}] in {file}"
-        );
-        assert_eq!(
-            decode(bytes).as_ref(),
-            Ok(value),
-            "decoding of [{name}] in {file}"
-        );
+        let bytes =
+            golden.remove(*name).unwrap_or_else(|| panic!("{file} has no unused case [{name}]"));
+        assert_eq!(hex(&encode(value)), hex(bytes), "encoding of [{name}] in {file}");
+        assert_eq!(decode(bytes).as_ref(), Ok(value), "decoding of [{name}] in {file}");
     }
-    assert!(
-        golden.is_empty(),
-        "cases of {file} that no value stands for: {:?}",
-        golden.keys()
-    );
+    assert!(golden.is_empty(), "cases of {file} that no value stands for: {:?}", golden.keys());
 }
 
 /// The cases of a file. Leaked, so that decoded values need no lifetime of their own.
 fn read(file: &str) -> BTreeMap<String, &'static [u8]> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
     let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             cases.push((name.to_owned(), Vec::new()));
             continue;
         }
@@ -67,10 +49,8 @@ fn read(file: &str) -> BTreeMap<String, &'static [u8]> {
         }
     }
     let count = cases.len();
-    let cases: BTreeMap<_, &'static [u8]> = cases
-        .into_iter()
-        .map(|(name, bytes)| (name, &*bytes.leak()))
-        .collect();
+    let cases: BTreeMap<_, &'static [u8]> =
+        cases.into_iter().map(|(name, bytes)| (name, &*bytes.leak())).collect();
     assert_eq!(cases.len(), count, "two cases of {file} have the same name");
     cases
 }

@@ -12,10 +12,8 @@ use common::wire::request::{self, RequestHead};
 use crate::golden_file;
 use crate::message::{self, Body, Message};
 
-const TOPOLOGY: TopologyVersion = TopologyVersion {
-    epoch: FileEpoch(7),
-    hash: 0x1122_3344_5566_7788,
-};
+const TOPOLOGY: TopologyVersion =
+    TopologyVersion { epoch: FileEpoch(7), hash: 0x1122_3344_5566_7788 };
 
 fn counting<const N: usize>(first: u8) -> [u8; N] {
     let mut next = first;
@@ -38,11 +36,7 @@ fn hello(role: Role, name: &'static str) -> Hello<'static> {
 }
 
 fn handshake() -> Vec<(&'static str, Message)> {
-    let greeting = Greeting {
-        protocol: 1,
-        nonce: counting(0x10),
-        secret: true,
-    };
+    let greeting = Greeting { protocol: 1, nonce: counting(0x10), secret: true };
     let proxy = Hello {
         proof: counting(0x40),
         topology: TOPOLOGY,
@@ -60,14 +54,8 @@ fn handshake() -> Vec<(&'static str, Message)> {
         ("hello", Body::Hello(proxy)),
         ("hello-of-a-node", Body::Hello(hello(Role::Node, "a2"))),
         ("hello-of-a-tool", Body::Hello(hello(Role::Tool, "status"))),
-        (
-            "hello-answer-taken",
-            Body::HelloAnswer(HelloAnswer::Taken(welcome)),
-        ),
-        (
-            "hello-answer-refused",
-            Body::HelloAnswer(HelloAnswer::Refused("wrong cluster")),
-        ),
+        ("hello-answer-taken", Body::HelloAnswer(HelloAnswer::Taken(welcome))),
+        ("hello-answer-refused", Body::HelloAnswer(HelloAnswer::Refused("wrong cluster"))),
     ]
     .map(|(name, body)| (name, Message { id: 0, body }))
     .into()
@@ -77,10 +65,7 @@ fn request_head() -> RequestHead {
     RequestHead {
         cluster: ClusterId::of_name("demo"),
         file_epoch: FileEpoch(7),
-        lane: Lane {
-            group: LogicGroup(12),
-            server: ServerIndex(1),
-        },
+        lane: Lane { group: LogicGroup(12), server: ServerIndex(1) },
         acks: Acks::Step,
         sync: Sync::Always,
         since: Epoch(5),
@@ -94,56 +79,21 @@ fn request_head() -> RequestHead {
 fn frames_of_every_type_have_the_documented_bytes() {
     let mut cases = handshake();
     let id = 0x0807_0605_0403_0201;
-    let body = Body::Request(
-        request_head(),
-        Op::Count {
-            namespace: b"files",
-        },
-    );
+    let body = Body::Request(request_head(), Op::Count { namespace: b"files" });
     cases.push(("request", Message { id, body }));
-    cases.push((
-        "response",
-        Message {
-            id,
-            body: Body::Response(Ok(Reply::Count(100_000))),
-        },
-    ));
-    cases.push((
-        "announce",
-        Message {
-            id: 9,
-            body: Body::Announce(b"format: 1\n"),
-        },
-    ));
-    cases.push((
-        "announce-answer-taken",
-        Message {
-            id: 9,
-            body: Body::AnnounceAnswer(b""),
-        },
-    ));
+    cases.push(("response", Message { id, body: Body::Response(Ok(Reply::Count(100_000))) }));
+    cases.push(("announce", Message { id: 9, body: Body::Announce(b"format: 1\n") }));
+    cases.push(("announce-answer-taken", Message { id: 9, body: Body::AnnounceAnswer(b"") }));
     let reason = Body::AnnounceAnswer(b"epoch 6 is below 7");
-    cases.push((
-        "announce-answer-refused",
-        Message {
-            id: 9,
-            body: reason,
-        },
-    ));
+    cases.push(("announce-answer-refused", Message { id: 9, body: reason }));
     golden_file::check("frames.hex", &cases, message::encode, message::decode);
 }
 
 #[test]
 fn the_times_of_a_waiting_request_frame_are_refreshed_in_place() {
-    let op = Op::Count {
-        namespace: b"files",
-    };
+    let op = Op::Count { namespace: b"files" };
     let with = |age_ms, remaining_ms| {
-        let head = RequestHead {
-            age_ms,
-            remaining_ms,
-            ..request_head()
-        };
+        let head = RequestHead { age_ms, remaining_ms, ..request_head() };
         let body = Body::Request(head, op.clone());
         message::encode(&Message { id: 1, body })
     };

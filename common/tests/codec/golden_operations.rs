@@ -15,14 +15,8 @@ use crate::golden_file;
 
 type Cases = Vec<(&'static str, Op<'static>)>;
 
-const FOLDER: Object<'static> = Object {
-    namespace: b"files",
-    name: b"/usr/bin",
-};
-const STRING: Object<'static> = Object {
-    namespace: b"",
-    name: b"k1",
-};
+const FOLDER: Object<'static> = Object { namespace: b"files", name: b"/usr/bin" };
+const STRING: Object<'static> = Object { namespace: b"", name: b"k1" };
 const AT_MS: u64 = 1_700_000_000_123;
 
 fn ls() -> Address<'static> {
@@ -30,151 +24,59 @@ fn ls() -> Address<'static> {
 }
 
 fn reads() -> Cases {
-    let get = |at, offset, limit| {
-        Op::Get(Get {
-            at,
-            part: Part { offset, limit },
-        })
-    };
-    let range = Range {
-        object: FOLDER,
-        after: None,
-        count_max: 100,
-        bytes_max: 65_536,
-        values: true,
-    };
+    let get = |at, offset, limit| Op::Get(Get { at, part: Part { offset, limit } });
+    let range =
+        Range { object: FOLDER, after: None, count_max: 100, bytes_max: 65_536, values: true };
     vec![
         ("get", get(ls(), 0, 262_144)),
-        (
-            "get-of-an-unnamed-field",
-            get(STRING.unnamed(), 262_144, 262_144),
-        ),
-        (
-            "get-of-a-field-with-an-empty-name",
-            get(STRING.field(b""), 0, 1),
-        ),
+        ("get-of-an-unnamed-field", get(STRING.unnamed(), 262_144, 262_144)),
+        ("get-of-a-field-with-an-empty-name", get(STRING.field(b""), 0, 1)),
         (
             "get-many",
-            Op::GetMany(GetMany {
-                at: vec![ls(), FOLDER.field(b"cp")],
-                bytes_max: 65_536,
-            }),
+            Op::GetMany(GetMany { at: vec![ls(), FOLDER.field(b"cp")], bytes_max: 65_536 }),
         ),
         ("range", Op::Range(range)),
-        (
-            "range-behind-a-field",
-            Op::Range(Range {
-                after: Some(b"ls"),
-                values: false,
-                ..range
-            }),
-        ),
-        (
-            "describe",
-            Op::Describe(Describe {
-                object: FOLDER,
-                count: true,
-            }),
-        ),
-        (
-            "scan",
-            Op::Scan(Scan {
-                namespace: b"files",
-                from: 0x4189_a57c_c76b,
-                count_max: 10,
-            }),
-        ),
+        ("range-behind-a-field", Op::Range(Range { after: Some(b"ls"), values: false, ..range })),
+        ("describe", Op::Describe(Describe { object: FOLDER, count: true })),
+        ("scan", Op::Scan(Scan { namespace: b"files", from: 0x4189_a57c_c76b, count_max: 10 })),
         ("count", Op::Count { namespace: b"" }),
     ]
 }
 
 fn write(at: Address<'static>, action: Action<'static>, expiry: Expiry, want: Want) -> Op<'static> {
-    Op::Write(Write {
-        at,
-        action,
-        expiry,
-        want,
-    })
+    Op::Write(Write { at, action, expiry, want })
 }
 
 fn writes() -> Cases {
     let k1 = STRING.unnamed();
-    let hits = Object {
-        namespace: b"",
-        name: b"hits",
-    }
-    .unnamed();
-    let views = Object {
-        namespace: b"cnt",
-        name: b"2026-01-01",
-    }
-    .field(b"pv");
-    let put = Action::Put {
-        value: b"",
-        replace: true,
-    };
-    let strict = Action::Add {
-        delta: -2,
-        style: AddStyle::Strict,
-    };
-    let lenient = Action::Add {
-        delta: i64::MAX,
-        style: AddStyle::Lenient,
-    };
+    let hits = Object { namespace: b"", name: b"hits" }.unnamed();
+    let views = Object { namespace: b"cnt", name: b"2026-01-01" }.field(b"pv");
+    let put = Action::Put { value: b"", replace: true };
+    let strict = Action::Add { delta: -2, style: AddStyle::Strict };
+    let lenient = Action::Add { delta: i64::MAX, style: AddStyle::Lenient };
     let at = Expiry::At(AT_MS);
     let touch = |rule, expiry| write(k1, Action::Touch { rule }, expiry, Want::Existed);
-    let object = Action::TouchObject {
-        rule: ExpiryRule::Always,
-    };
+    let object = Action::TouchObject { rule: ExpiryRule::Always };
     vec![
         ("write-put", Op::Write(Write::put(ls(), b"1024", false))),
-        (
-            "write-put-that-replaces-and-expires",
-            write(k1, put, at, Want::Value),
-        ),
+        ("write-put-that-replaces-and-expires", write(k1, put, at, Want::Value)),
         ("write-delete", Op::Write(Write::delete(ls()))),
-        (
-            "write-delete-object",
-            Op::Write(Write::delete_object(FOLDER)),
-        ),
-        (
-            "write-add-strict",
-            write(hits, strict, Expiry::Keep, Want::Nothing),
-        ),
-        (
-            "write-add-lenient",
-            write(views, lenient, Expiry::AfterSeconds(-1), Want::Nothing),
-        ),
-        (
-            "write-append",
-            write(
-                k1,
-                Action::Append { bytes: b"tail" },
-                Expiry::Keep,
-                Want::Nothing,
-            ),
-        ),
-        (
-            "write-touch-always",
-            touch(ExpiryRule::Always, Expiry::After(60_000)),
-        ),
+        ("write-delete-object", Op::Write(Write::delete_object(FOLDER))),
+        ("write-add-strict", write(hits, strict, Expiry::Keep, Want::Nothing)),
+        ("write-add-lenient", write(views, lenient, Expiry::AfterSeconds(-1), Want::Nothing)),
+        ("write-append", write(k1, Action::Append { bytes: b"tail" }, Expiry::Keep, Want::Nothing)),
+        ("write-touch-always", touch(ExpiryRule::Always, Expiry::After(60_000))),
         ("write-touch-if-never", touch(ExpiryRule::IfNever, at)),
         ("write-touch-if-expiring", touch(ExpiryRule::IfExpiring, at)),
         ("write-touch-if-later", touch(ExpiryRule::IfLater, at)),
         ("write-touch-if-earlier", touch(ExpiryRule::IfEarlier, at)),
-        (
-            "write-touch-object",
-            write(FOLDER.unnamed(), object, Expiry::Never, Want::Value),
-        ),
+        ("write-touch-object", write(FOLDER.unnamed(), object, Expiry::Never, Want::Value)),
     ]
 }
 
 fn batches() -> Cases {
-    let version = Version {
-        epoch: Epoch(1),
-        hlc: Hlc(0x0193_0000_0000_0001),
-        node: NodeId::of_name("a1"),
-    };
+    let version =
+        Version { epoch: Epoch(1), hlc: Hlc(0x0193_0000_0000_0001), node: NodeId::of_name("a1") };
     let conditions = [
         Test::Exists,
         Test::Absent,
@@ -189,25 +91,12 @@ fn batches() -> Cases {
     .into();
     let put = Write::put(ls(), b"2048", false);
     let writes = vec![
-        Write {
-            expiry: Expiry::Keep,
-            want: Want::Value,
-            ..put
-        },
-        Write {
-            want: Want::Nothing,
-            ..Write::delete(FOLDER.field(b"cp"))
-        },
+        Write { expiry: Expiry::Keep, want: Want::Value, ..put },
+        Write { want: Want::Nothing, ..Write::delete(FOLDER.field(b"cp")) },
     ];
     vec![
         ("batch", Op::Batch(Batch { conditions, writes })),
-        (
-            "batch-of-nothing",
-            Op::Batch(Batch {
-                conditions: vec![],
-                writes: vec![],
-            }),
-        ),
+        ("batch-of-nothing", Op::Batch(Batch { conditions: vec![], writes: vec![] })),
     ]
 }
 

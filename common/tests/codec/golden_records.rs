@@ -13,53 +13,27 @@ use common::wire::reply;
 use crate::formats;
 use crate::golden_file;
 
-const FIRST: Version = Version {
-    epoch: Epoch(1),
-    hlc: Hlc(0x0193_0000_0000_0001),
-    node: NodeId(0xacd6_3234),
-};
-const SECOND: Version = Version {
-    epoch: Epoch(2),
-    hlc: Hlc(0x0193_0000_0001_0000),
-    node: NodeId(7),
-};
+const FIRST: Version =
+    Version { epoch: Epoch(1), hlc: Hlc(0x0193_0000_0000_0001), node: NodeId(0xacd6_3234) };
+const SECOND: Version =
+    Version { epoch: Epoch(2), hlc: Hlc(0x0193_0000_0001_0000), node: NodeId(7) };
 const AT_MS: u64 = 1_700_000_000_123;
-const FOLDER: Object<'static> = Object {
-    namespace: b"files",
-    name: b"/usr/bin",
-};
+const FOLDER: Object<'static> = Object { namespace: b"files", name: b"/usr/bin" };
 
 #[test]
 fn every_stored_value_has_the_documented_bytes() {
-    let value = |version, expire_at, value| Stored {
-        version,
-        body: Body::Value { expire_at, value },
-    };
+    let value =
+        |version, expire_at, value| Stored { version, body: Body::Value { expire_at, value } };
     let header = |expire_at, cleared| Body::Header { expire_at, cleared };
     let cases = [
         ("value", value(FIRST, 0, b"1024".as_slice())),
         ("empty-value", value(SECOND, 0, b"")),
         ("expiring-value", value(FIRST, AT_MS, b"1024")),
-        (
-            "tombstone",
-            Stored {
-                version: SECOND,
-                body: Body::Tombstone,
-            },
-        ),
-        (
-            "header",
-            Stored {
-                version: SECOND,
-                body: header(AT_MS, FIRST),
-            },
-        ),
+        ("tombstone", Stored { version: SECOND, body: Body::Tombstone }),
+        ("header", Stored { version: SECOND, body: header(AT_MS, FIRST) }),
         (
             "header-that-clears-nothing",
-            Stored {
-                version: SECOND,
-                body: header(0, Version::default()),
-            },
+            Stored { version: SECOND, body: header(0, Version::default()) },
         ),
     ];
     golden_file::check("stored.hex", &cases, formats::encode_stored, Stored::decode);
@@ -67,12 +41,7 @@ fn every_stored_value_has_the_documented_bytes() {
 
 fn physical_key(object: Object<'static>, slot: Slot<'static>) -> PhysicalKey<'static> {
     let prefix_bytes = 1 + object.namespace.len() + 6 + 2 + object.name.len();
-    PhysicalKey {
-        object,
-        position: hash::position(object),
-        slot,
-        prefix_bytes,
-    }
+    PhysicalKey { object, position: hash::position(object), slot, prefix_bytes }
 }
 
 /// The way the storage node makes keys.
@@ -93,18 +62,9 @@ fn put_physical_key(key: &PhysicalKey<'static>) -> Vec<u8> {
 fn every_kind_of_physical_key_has_the_documented_bytes() {
     let named = |name| Slot::Field(Field::Named(name));
     let unnamed = Slot::Field(Field::Unnamed);
-    let plain = Object {
-        namespace: b"",
-        name: b"k1",
-    };
-    let empty = Object {
-        namespace: b"files",
-        name: b"",
-    };
-    let binary = Object {
-        namespace: b"\0\xff",
-        name: b"\xff\0",
-    };
+    let plain = Object { namespace: b"", name: b"k1" };
+    let empty = Object { namespace: b"files", name: b"" };
+    let binary = Object { namespace: b"\0\xff", name: b"\xff\0" };
     let cases = [
         ("header", physical_key(FOLDER, Slot::Header)),
         ("unnamed-field", physical_key(plain, unnamed)),
@@ -118,15 +78,9 @@ fn every_kind_of_physical_key_has_the_documented_bytes() {
 }
 
 fn log_head() -> LogHead {
-    let lane = Lane {
-        group: LogicGroup(12),
-        server: ServerIndex(1),
-    };
+    let lane = Lane { group: LogicGroup(12), server: ServerIndex(1) };
     LogHead {
-        stream: Stream {
-            lane,
-            epoch: Epoch(1),
-        },
+        stream: Stream { lane, epoch: Epoch(1) },
         lsn: Lsn(42),
         hlc: FIRST.hlc,
         node: FIRST.node,
@@ -145,59 +99,25 @@ fn log_records() -> [(&'static str, LogRecord<'static>); 2] {
     };
     let mut answer = Vec::new();
     reply::encode(&mut answer, &Reply::Written(written));
-    let cleared = Version {
-        epoch: Epoch(0),
-        hlc: Hlc(9),
-        node: NodeId(9),
-    };
-    let header = Body::Header {
-        expire_at: 0,
-        cleared,
-    };
-    let value = Body::Value {
-        expire_at: 0,
-        value: b"1024",
-    };
+    let cleared = Version { epoch: Epoch(0), hlc: Hlc(9), node: NodeId(9) };
+    let header = Body::Header { expire_at: 0, cleared };
+    let value = Body::Value { expire_at: 0, value: b"1024" };
     let mutation = |slot, body| Mutation {
         key: put_physical_key(&physical_key(FOLDER, slot)).leak(),
-        stored: Stored {
-            version: FIRST,
-            body,
-        },
+        stored: Stored { version: FIRST, body },
     };
-    let mutations = vec![
-        mutation(Slot::Header, header),
-        mutation(Slot::Field(Field::Named(b"ls")), value),
-    ];
+    let mutations =
+        vec![mutation(Slot::Header, header), mutation(Slot::Field(Field::Named(b"ls")), value)];
     [
-        (
-            "two-mutations",
-            LogRecord {
-                head: log_head(),
-                mutations,
-                answer: answer.leak(),
-            },
-        ),
-        (
-            "no-mutation",
-            LogRecord {
-                head: log_head(),
-                mutations: vec![],
-                answer: b"",
-            },
-        ),
+        ("two-mutations", LogRecord { head: log_head(), mutations, answer: answer.leak() }),
+        ("no-mutation", LogRecord { head: log_head(), mutations: vec![], answer: b"" }),
     ]
 }
 
 #[test]
 fn a_log_record_has_the_documented_bytes() {
     let cases = log_records();
-    golden_file::check(
-        "log_record.hex",
-        &cases,
-        formats::encode_log_record,
-        LogRecord::decode,
-    );
+    golden_file::check("log_record.hex", &cases, formats::encode_log_record, LogRecord::decode);
     assert_eq!(log_head().version(), FIRST);
 }
 

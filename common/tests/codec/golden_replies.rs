@@ -14,16 +14,10 @@ use crate::golden_file;
 
 type Cases = Vec<(&'static str, Reply<'static>)>;
 
-const FIRST: Version = Version {
-    epoch: Epoch(1),
-    hlc: Hlc(0x0193_0000_0000_0001),
-    node: NodeId(0xacd6_3234),
-};
-const SECOND: Version = Version {
-    epoch: Epoch(2),
-    hlc: Hlc(0x0193_0000_0001_0000),
-    node: NodeId(7),
-};
+const FIRST: Version =
+    Version { epoch: Epoch(1), hlc: Hlc(0x0193_0000_0000_0001), node: NodeId(0xacd6_3234) };
+const SECOND: Version =
+    Version { epoch: Epoch(2), hlc: Hlc(0x0193_0000_0001_0000), node: NodeId(7) };
 const AT_MS: u64 = 1_700_000_000_123;
 const NEW: Written<'static> = Written {
     applied: true,
@@ -36,30 +30,18 @@ const NEW: Written<'static> = Written {
 const NOTHING: Written<'static> = Written {
     applied: false,
     existed: Existed::No,
-    version: Version {
-        epoch: Epoch(0),
-        hlc: Hlc(0),
-        node: NodeId(0),
-    },
+    version: Version { epoch: Epoch(0), hlc: Hlc(0), node: NodeId(0) },
     expire_at: 0,
     total: 0,
     value: None,
 };
 
 fn found(version: Version, total: u32, value: &'static [u8]) -> Found<'static> {
-    Found {
-        version,
-        expire_at: 0,
-        total,
-        value,
-    }
+    Found { version, expire_at: 0, total, value }
 }
 
 fn record_replies() -> Cases {
-    let first = Found {
-        expire_at: AT_MS,
-        ..found(FIRST, 4_096, b"first")
-    };
+    let first = Found { expire_at: AT_MS, ..found(FIRST, 4_096, b"first") };
     let over = Written {
         existed: Existed::Yes,
         version: SECOND,
@@ -67,26 +49,9 @@ fn record_replies() -> Cases {
         value: Some(b"old"),
         ..NEW
     };
-    let lookups = vec![
-        Lookup::Missing,
-        Lookup::Found(found(SECOND, 2, b"v2")),
-        Lookup::WrongKind,
-    ];
-    let done = vec![
-        Written {
-            existed: Existed::Yes,
-            value: Some(b""),
-            ..NEW
-        },
-        NOTHING,
-    ];
-    let refused = Written {
-        applied: false,
-        total: 2,
-        value: Some(b"v2"),
-        expire_at: 0,
-        ..over
-    };
+    let lookups = vec![Lookup::Missing, Lookup::Found(found(SECOND, 2, b"v2")), Lookup::WrongKind];
+    let done = vec![Written { existed: Existed::Yes, value: Some(b""), ..NEW }, NOTHING];
+    let refused = Written { applied: false, total: 2, value: Some(b"v2"), expire_at: 0, ..over };
     vec![
         ("lookup-found", Reply::Lookup(Lookup::Found(first))),
         ("lookup-missing", Reply::Lookup(Lookup::Missing)),
@@ -94,90 +59,33 @@ fn record_replies() -> Cases {
         ("lookups", Reply::Lookups(lookups)),
         ("written-new", Reply::Written(NEW)),
         ("written-over-another", Reply::Written(over)),
-        (
-            "written-blindly",
-            Reply::Written(Written {
-                existed: Existed::Unknown,
-                ..NEW
-            }),
-        ),
+        ("written-blindly", Reply::Written(Written { existed: Existed::Unknown, ..NEW })),
         ("not-written", Reply::Written(NOTHING)),
-        (
-            "batch-done",
-            Reply::Batch(BatchReply {
-                refused: None,
-                written: done,
-            }),
-        ),
-        (
-            "batch-refused",
-            Reply::Batch(BatchReply {
-                refused: Some(3),
-                written: vec![refused],
-            }),
-        ),
+        ("batch-done", Reply::Batch(BatchReply { refused: None, written: done })),
+        ("batch-refused", Reply::Batch(BatchReply { refused: Some(3), written: vec![refused] })),
     ]
 }
 
 fn object_replies() -> Cases {
     let fields = vec![
-        RangeField {
-            name: b"cp",
-            found: found(FIRST, 4, b"1024"),
-        },
-        RangeField {
-            name: b"ls",
-            found: found(SECOND, 0, b""),
-        },
+        RangeField { name: b"cp", found: found(FIRST, 4, b"1024") },
+        RangeField { name: b"ls", found: found(SECOND, 0, b"") },
     ];
-    let range = RangeReply {
-        kind: ObjectKind::Hash,
-        expire_at: AT_MS,
-        fields,
-        more: true,
-    };
-    let missing = RangeReply {
-        kind: ObjectKind::Missing,
-        expire_at: 0,
-        fields: vec![],
-        more: false,
-    };
-    let described = Described {
-        kind: ObjectKind::String,
-        expire_at: 0,
-        version: FIRST,
-        size: 1_024,
-    };
+    let range = RangeReply { kind: ObjectKind::Hash, expire_at: AT_MS, fields, more: true };
+    let missing =
+        RangeReply { kind: ObjectKind::Missing, expire_at: 0, fields: vec![], more: false };
+    let described =
+        Described { kind: ObjectKind::String, expire_at: 0, version: FIRST, size: 1_024 };
     let objects = vec![
-        ScanObject {
-            position: 3,
-            name: b"k1",
-            kind: ObjectKind::String,
-        },
-        ScanObject {
-            position: 0x4189_a57c_c76b,
-            name: b"/usr/bin",
-            kind: ObjectKind::Hash,
-        },
+        ScanObject { position: 3, name: b"k1", kind: ObjectKind::String },
+        ScanObject { position: 0x4189_a57c_c76b, name: b"/usr/bin", kind: ObjectKind::Hash },
     ];
     vec![
         ("range", Reply::Range(range)),
         ("range-of-a-missing-object", Reply::Range(missing)),
         ("described", Reply::Described(described)),
-        (
-            "scan",
-            Reply::Scan(ScanReply {
-                objects,
-                next: Some(0x4189_a57c_c76c),
-            }),
-        ),
-        (
-            "scan-at-its-end",
-            Reply::Scan(ScanReply {
-                objects: vec![],
-                next: None,
-            }),
-        ),
+        ("scan", Reply::Scan(ScanReply { objects, next: Some(0x4189_a57c_c76c) })),
+        ("scan-at-its-end", Reply::Scan(ScanReply { objects: vec![], next: None })),
         ("count", Reply::Count(100_000)),
     ]
 }
@@ -241,9 +149,7 @@ fn a_long_detail_is_cut_between_characters() {
     let detail = format!("x{}", "\u{20ac}".repeat(342));
     let value = Err(Failure::new(FailureCode::Busy, detail.clone()));
     let decoded = response::decode(encode_response(&value).leak());
-    let Ok(Err(failure)) = decoded else {
-        panic!("{decoded:?}")
-    };
+    let Ok(Err(failure)) = decoded else { panic!("{decoded:?}") };
     assert_eq!(failure.detail.len(), 1_024);
     assert!(detail.starts_with(&failure.detail));
 }

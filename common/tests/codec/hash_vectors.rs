@@ -33,24 +33,16 @@ fn vectors() -> Vec<Vector> {
 fn bytes(hex: &str) -> Vec<u8> {
     assert!(hex.len().is_multiple_of(2), "{hex} is cut");
     (0..hex.len() / 2)
-        .map(|i| {
-            hex.get(2 * i..2 * i + 2)
-                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-        })
+        .map(|i| hex.get(2 * i..2 * i + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
         .collect::<Option<_>>()
         .expect("the file holds hex digits")
 }
 
 /// Both numbers of `groups=G,servers=S`.
 fn shape(text: &str) -> (u16, u8) {
-    let parts = text
-        .strip_prefix("groups=")
-        .and_then(|rest| rest.split_once(",servers="));
+    let parts = text.strip_prefix("groups=").and_then(|rest| rest.split_once(",servers="));
     let (groups, servers) = parts.unwrap_or_else(|| panic!("`{text}` is no cluster shape"));
-    (
-        groups.parse().expect("a number"),
-        servers.parse().expect("a number"),
-    )
+    (groups.parse().expect("a number"), servers.parse().expect("a number"))
 }
 
 #[test]
@@ -62,32 +54,14 @@ fn every_key_is_placed_where_the_original_client_places_it() {
         // A plain key of the original, without namespace and object, is an object here.
         let plain = namespace.is_empty() && object.is_empty();
         let name = if plain { &key } else { &object };
-        let hash = KeyHash::of(Object {
-            namespace: &namespace,
-            name,
-        });
+        let hash = KeyHash::of(Object { namespace: &namespace, name });
         assert_eq!(hash.0, vector.key_hash_code, "key {}", vector.key_hex);
-        assert_eq!(
-            hash.0,
-            vector.time33_raw_u32 & 0x7fff_ffff,
-            "key {}",
-            vector.key_hex
-        );
+        assert_eq!(hash.0, vector.time33_raw_u32 & 0x7fff_ffff, "key {}", vector.key_hex);
         for (cluster, (group, server)) in &vector.placement {
             let (groups, servers) = shape(cluster);
             let lane = hash.lane(groups, servers);
-            assert_eq!(
-                lane.group,
-                LogicGroup(*group),
-                "key {} in {cluster}",
-                vector.key_hex
-            );
-            assert_eq!(
-                lane.server,
-                ServerIndex(*server),
-                "key {} in {cluster}",
-                vector.key_hex
-            );
+            assert_eq!(lane.group, LogicGroup(*group), "key {} in {cluster}", vector.key_hex);
+            assert_eq!(lane.server, ServerIndex(*server), "key {} in {cluster}", vector.key_hex);
             placements += 1;
         }
     }

@@ -11,26 +11,13 @@ use crate::strategies;
 /// What the bytes of a key have to sort by.
 fn rank<'a>(key: &PhysicalKey<'a>) -> impl Ord + use<'a> {
     let Object { namespace, name } = key.object;
-    (
-        (namespace.len(), namespace),
-        key.position,
-        (name.len(), name),
-        key.slot,
-    )
+    ((namespace.len(), namespace), key.position, (name.len(), name), key.slot)
 }
 
 /// Keys that often agree in their first parts.
 fn crowded_key() -> impl Strategy<Value = PhysicalKey<'static>> {
-    let names: [&'static [u8]; 8] = [
-        b"",
-        b"\0",
-        b"\x01",
-        b"\x02",
-        b"a",
-        b"a\0",
-        b"a\xff",
-        b"\xff\xff",
-    ];
+    let names: [&'static [u8]; 8] =
+        [b"", b"\0", b"\x01", b"\x02", b"a", b"a\0", b"a\xff", b"\xff\xff"];
     let name = || prop::sample::select(names.to_vec());
     let slot = prop_oneof![
         Just(Slot::Header),
@@ -56,10 +43,7 @@ fn an_objects_header_comes_first_then_the_unnamed_field_then_the_named_ones() {
 
 #[test]
 fn bounds_of_a_namespace_a_position_and_an_object_are_prefixes_of_their_keys() {
-    let object = Object {
-        namespace: b"files",
-        name: b"/usr/bin",
-    };
+    let object = Object { namespace: b"files", name: b"/usr/bin" };
     let mut key = Vec::new();
     key::put_key(&mut key, object.field(b"ls"));
     let position = hash::position(object);
@@ -70,10 +54,7 @@ fn bounds_of_a_namespace_a_position_and_an_object_are_prefixes_of_their_keys() {
     assert!(key.starts_with(&in_namespace));
     assert!(at_position.starts_with(&in_namespace) && key.starts_with(&at_position));
     assert!(of_object.starts_with(&at_position) && key.starts_with(&of_object));
-    assert_eq!(
-        key::decode_object_prefix(&of_object),
-        Ok((object, position))
-    );
+    assert_eq!(key::decode_object_prefix(&of_object), Ok((object, position)));
     assert!(key::decode_object_prefix(&key).is_err());
 }
 

@@ -64,10 +64,7 @@ fn a_count_of_more_items_than_there_are_bytes_is_refused_at_once() {
     }
     for (before, name) in REPLY_COUNTS {
         let bytes = [before, &65_536_u32.to_le_bytes(), &[0; 1_000]].concat();
-        assert_eq!(
-            reply::decode(&bytes).err(),
-            Some(DecodeError::Truncated(name))
-        );
+        assert_eq!(reply::decode(&bytes).err(), Some(DecodeError::Truncated(name)));
     }
 }
 
@@ -93,15 +90,9 @@ fn conditions_and_writes_of_a_batch_share_one_limit() {
 #[test]
 fn lengths_longer_than_the_input_are_refused() {
     let namespace = [8, 255, b'x'];
-    assert_eq!(
-        request_error(&namespace),
-        Some(DecodeError::Truncated("namespace"))
-    );
+    assert_eq!(request_error(&namespace), Some(DecodeError::Truncated("namespace")));
     let object = [1, 0, 255, 255, b'x'];
-    assert_eq!(
-        request_error(&object),
-        Some(DecodeError::Truncated("object"))
-    );
+    assert_eq!(request_error(&object), Some(DecodeError::Truncated("object")));
     let value = [3, 0, 0, 0, 0, 1, 255, 255, 255, 255, b'x'];
     assert_eq!(request_error(&value), Some(DecodeError::Truncated("value")));
 }
@@ -114,20 +105,11 @@ fn a_log_record_whose_counts_and_lengths_lie_is_refused() {
     let over = DecodeError::OverLimit("mutation count", u64::from(u32::MAX), 131_072);
     assert_eq!(LogRecord::decode(&count), Err(over));
     let count = [&head, 131_072_u32.to_le_bytes().as_slice(), &[0; 100]].concat();
-    assert_eq!(
-        LogRecord::decode(&count),
-        Err(DecodeError::Truncated("mutation count"))
-    );
+    assert_eq!(LogRecord::decode(&count), Err(DecodeError::Truncated("mutation count")));
     let stored = [&head, [1, 0, 0, 0, 0, 0, 255, 255, 255, 255].as_slice()].concat();
-    assert_eq!(
-        LogRecord::decode(&stored),
-        Err(DecodeError::Truncated("stored"))
-    );
+    assert_eq!(LogRecord::decode(&stored), Err(DecodeError::Truncated("stored")));
     let answer = [&head, [0, 0, 0, 0, 255, 255, 255, 255].as_slice()].concat();
-    assert_eq!(
-        LogRecord::decode(&answer),
-        Err(DecodeError::Truncated("answer"))
-    );
+    assert_eq!(LogRecord::decode(&answer), Err(DecodeError::Truncated("answer")));
 }
 
 #[test]
@@ -144,33 +126,19 @@ fn a_frame_over_the_limit_is_refused_by_its_header_alone() {
     );
     assert_eq!(
         frame::decode(&header(FRAME_BYTES_MAX + 1)),
-        Err(DecodeError::OverLimit(
-            "frame length",
-            64 * 1024 * 1024 + 1,
-            64 * 1024 * 1024
-        ))
+        Err(DecodeError::OverLimit("frame length", 64 * 1024 * 1024 + 1, 64 * 1024 * 1024))
     );
 }
 
 #[test]
 fn a_frame_of_no_known_type_is_refused_before_its_body_arrives() {
     let mut bytes = vec![16, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(
-        frame::decode(&bytes),
-        Err(DecodeError::Unknown("frame type", 8))
-    );
+    assert_eq!(frame::decode(&bytes), Err(DecodeError::Unknown("frame type", 8)));
     bytes.splice(4..8, [4, 0, 2, 0]);
-    assert_eq!(
-        frame::decode(&bytes),
-        Err(DecodeError::Unknown("frame reserved bytes", 2))
-    );
+    assert_eq!(frame::decode(&bytes), Err(DecodeError::Unknown("frame reserved bytes", 2)));
     assert_eq!(
         frame::decode(b"GET / HTTP/1.1\r\n"),
-        Err(DecodeError::OverLimit(
-            "frame length",
-            0x2054_4547,
-            64 * 1024 * 1024
-        ))
+        Err(DecodeError::OverLimit("frame length", 0x2054_4547, 64 * 1024 * 1024))
     );
 }
 
@@ -178,21 +146,12 @@ fn a_frame_of_no_known_type_is_refused_before_its_body_arrives() {
 fn frames_are_taken_off_the_front_one_by_one() {
     let mut input = Vec::new();
     frame::encode(&mut input, FrameType::Announce, 1, |body| body.put(b"one"));
-    frame::encode(&mut input, FrameType::Announce, 2, |body| {
-        body.put(b"three")
-    });
-    let Ok(Decoded::Frame(first, length)) = frame::decode(&input) else {
-        panic!("no frame")
-    };
+    frame::encode(&mut input, FrameType::Announce, 2, |body| body.put(b"three"));
+    let Ok(Decoded::Frame(first, length)) = frame::decode(&input) else { panic!("no frame") };
     assert_eq!((first.id, first.body, length), (1, b"one".as_slice(), 19));
     let rest = input.split_off(length);
-    let Ok(Decoded::Frame(second, length)) = frame::decode(&rest) else {
-        panic!("no frame")
-    };
-    assert_eq!(
-        (second.id, second.body, length),
-        (2, b"three".as_slice(), rest.len())
-    );
+    let Ok(Decoded::Frame(second, length)) = frame::decode(&rest) else { panic!("no frame") };
+    assert_eq!((second.id, second.body, length), (2, b"three".as_slice(), rest.len()));
 }
 
 #[test]
@@ -204,21 +163,14 @@ fn a_position_has_48_bits() {
         request_error(&op)
     };
     assert_eq!(scan(POSITION_MAX), None);
-    assert_eq!(
-        scan(1 << 48),
-        Some(DecodeError::OverLimit("position", 1 << 48, POSITION_MAX))
-    );
+    assert_eq!(scan(1 << 48), Some(DecodeError::OverLimit("position", 1 << 48, POSITION_MAX)));
 }
 
 #[test]
 fn the_longest_write_fits_in_one_frame_and_one_key() {
     let namespace = vec![b'n'; NAMESPACE_BYTES_MAX];
     let (name, field) = (vec![b'o'; OBJECT_BYTES_MAX], vec![b'f'; FIELD_BYTES_MAX]);
-    let at = Object {
-        namespace: &namespace,
-        name: &name,
-    }
-    .field(&field);
+    let at = Object { namespace: &namespace, name: &name }.field(&field);
     assert_eq!(at.check(), Ok(()));
     let value = vec![7; VALUE_BYTES_MAX];
     let op = Op::Write(Write::put(at, &value, true));
@@ -227,9 +179,7 @@ fn the_longest_write_fits_in_one_frame_and_one_key() {
         body.extend_from_slice(&request_with(&[]));
         request::encode_op(body, &op);
     });
-    let Ok(Decoded::Frame(frame, _)) = frame::decode(&bytes) else {
-        panic!("no frame")
-    };
+    let Ok(Decoded::Frame(frame, _)) = frame::decode(&bytes) else { panic!("no frame") };
     assert!(request::decode(frame.body).is_ok_and(|(_, decoded)| decoded == op));
     let mut key = Vec::new();
     common::key::put_key(&mut key, at);
@@ -240,21 +190,11 @@ fn the_longest_write_fits_in_one_frame_and_one_key() {
 #[test]
 fn names_over_their_limits_travel_and_are_refused_by_whoever_executes() {
     let long = vec![b'x'; FIELD_BYTES_MAX + 1];
-    let at = Object {
-        namespace: b"",
-        name: b"k",
-    }
-    .field(&long);
+    let at = Object { namespace: b"", name: b"k" }.field(&long);
     let error = at.check().unwrap_err();
     assert_eq!(error.to_string(), "field has 8193 bytes, max 8192");
     let suffix = [[2].as_slice(), &long].concat();
-    assert_eq!(
-        slot_of_suffix(&suffix),
-        Err(DecodeError::OverLimit("field", 8_193, 8_192))
-    );
+    assert_eq!(slot_of_suffix(&suffix), Err(DecodeError::OverLimit("field", 8_193, 8_192)));
     let namespace = [65; 100];
-    assert_eq!(
-        PhysicalKey::decode(&namespace),
-        Err(DecodeError::OverLimit("namespace", 65, 64))
-    );
+    assert_eq!(PhysicalKey::decode(&namespace), Err(DecodeError::OverLimit("namespace", 65, 64)));
 }

@@ -16,23 +16,14 @@ fn for_all<V: Debug>(
     test: impl Fn(V) -> TestCaseResult,
 ) {
     // Without a file of found failures: what fails here gets a test of its own.
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     if let Err(failure) = TestRunner::new(config).run(&values, test) {
         panic!("{failure}");
     }
 }
 
 fn survives_a_round_trip<T: Debug + PartialEq>(format: Format<T>) {
-    let Format {
-        values,
-        encode,
-        decode,
-        ..
-    } = format;
+    let Format { values, encode, decode, .. } = format;
     for_all(256, values, |value| {
         let decoded = decode(encode(&value).leak());
         prop_assert_eq!(decoded, Ok(value));
@@ -41,12 +32,7 @@ fn survives_a_round_trip<T: Debug + PartialEq>(format: Format<T>) {
 }
 
 fn is_refused_when_cut_anywhere<T: Debug + PartialEq>(format: Format<T>) {
-    let Format {
-        values,
-        encode,
-        decode,
-        end,
-    } = format;
+    let Format { values, encode, decode, end } = format;
     for_all(64, values, |value| {
         let bytes: &'static [u8] = encode(&value).leak();
         // Long names and values make many equal cuts: look closely at both ends only.
@@ -62,12 +48,7 @@ fn is_refused_when_cut_anywhere<T: Debug + PartialEq>(format: Format<T>) {
 }
 
 fn is_refused_with_bytes_behind_it<T: Debug + PartialEq>(format: Format<T>) {
-    let Format {
-        values,
-        encode,
-        decode,
-        end,
-    } = format;
+    let Format { values, encode, decode, end } = format;
     for_all(64, (values, any::<u8>()), |(value, more)| {
         let mut bytes = encode(&value);
         bytes.push(more);
@@ -92,12 +73,7 @@ fn understands_or_refuses<T: Debug + PartialEq>(
 }
 
 fn never_panics_on_flipped_bits<T: Debug + PartialEq>(format: Format<T>) {
-    let Format {
-        values,
-        encode,
-        decode,
-        ..
-    } = format;
+    let Format { values, encode, decode, .. } = format;
     let flips = prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..4);
     for_all(512, (values, flips), |(value, flips)| {
         let mut bytes = encode(&value);
@@ -145,12 +121,4 @@ macro_rules! properties_of {
     )* };
 }
 
-properties_of!(
-    frames,
-    requests,
-    responses,
-    replies,
-    log_records,
-    stored_values,
-    physical_keys
-);
+properties_of!(frames, requests, responses, replies, log_records, stored_values, physical_keys);

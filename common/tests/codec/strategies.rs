@@ -50,10 +50,7 @@ pub(crate) fn object() -> impl Strategy<Value = Object<'static>> {
 }
 
 pub(crate) fn field() -> impl Strategy<Value = Field<'static>> {
-    prop_oneof![
-        Just(Field::Unnamed),
-        name(FIELD_BYTES_MAX).prop_map(Field::Named)
-    ]
+    prop_oneof![Just(Field::Unnamed), name(FIELD_BYTES_MAX).prop_map(Field::Named)]
 }
 
 pub(crate) fn address() -> impl Strategy<Value = Address<'static>> {
@@ -69,10 +66,8 @@ pub(crate) fn version() -> impl Strategy<Value = Version> {
 }
 
 fn lane() -> impl Strategy<Value = Lane> {
-    any::<(u16, u8)>().prop_map(|(group, server)| Lane {
-        group: LogicGroup(group),
-        server: ServerIndex(server),
-    })
+    any::<(u16, u8)>()
+        .prop_map(|(group, server)| Lane { group: LogicGroup(group), server: ServerIndex(server) })
 }
 
 pub(crate) fn slot() -> impl Strategy<Value = Slot<'static>> {
@@ -103,10 +98,7 @@ pub(crate) fn stored() -> impl Strategy<Value = Stored<'static>> {
 pub(crate) fn log_record() -> impl Strategy<Value = LogRecord<'static>> {
     let head = (lane(), any::<(u64, u64, u64, u32, u128)>()).prop_map(
         |(lane, (epoch, lsn, hlc, node, request))| LogHead {
-            stream: Stream {
-                lane,
-                epoch: Epoch(epoch),
-            },
+            stream: Stream { lane, epoch: Epoch(epoch) },
             lsn: Lsn(lsn),
             hlc: Hlc(hlc),
             node: NodeId(node),
@@ -114,13 +106,8 @@ pub(crate) fn log_record() -> impl Strategy<Value = LogRecord<'static>> {
         },
     );
     let mutation = (bytes(40), stored()).prop_map(|(key, stored)| Mutation { key, stored });
-    (head, prop::collection::vec(mutation, 0..4), bytes(40)).prop_map(
-        |(head, mutations, answer)| LogRecord {
-            head,
-            mutations,
-            answer,
-        },
-    )
+    (head, prop::collection::vec(mutation, 0..4), bytes(40))
+        .prop_map(|(head, mutations, answer)| LogRecord { head, mutations, answer })
 }
 
 pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
@@ -150,43 +137,28 @@ pub(crate) fn response() -> impl Strategy<Value = Result<common::reply::Reply<'s
 }
 
 fn topology() -> impl Strategy<Value = TopologyVersion> {
-    any::<(u64, u64)>().prop_map(|(epoch, hash)| TopologyVersion {
-        epoch: FileEpoch(epoch),
-        hash,
-    })
+    any::<(u64, u64)>().prop_map(|(epoch, hash)| TopologyVersion { epoch: FileEpoch(epoch), hash })
 }
 
 fn hello() -> impl Strategy<Value = Hello<'static>> {
     let role = select(vec![Role::Proxy, Role::Node, Role::Tool]);
-    (
-        role,
-        text(),
-        text(),
-        topology(),
-        any::<(u16, [u8; 32], u16)>(),
+    (role, text(), text(), topology(), any::<(u16, [u8; 32], u16)>()).prop_map(
+        |(role, cluster, name, topology, (protocol, proof, worker))| Hello {
+            protocol,
+            role,
+            cluster,
+            name,
+            proof,
+            topology,
+            worker,
+        },
     )
-        .prop_map(
-            |(role, cluster, name, topology, (protocol, proof, worker))| Hello {
-                protocol,
-                role,
-                cluster,
-                name,
-                proof,
-                topology,
-                worker,
-            },
-        )
 }
 
 fn hello_answer() -> impl Strategy<Value = HelloAnswer<'static>> {
     let welcome = (text(), topology(), any::<(u128, u16)>()).prop_map(
         |(node, topology, (store, workers))| {
-            HelloAnswer::Taken(Welcome {
-                node,
-                store: StoreId(store),
-                workers,
-                topology,
-            })
+            HelloAnswer::Taken(Welcome { node, store: StoreId(store), workers, topology })
         },
     );
     prop_oneof![welcome, text().prop_map(HelloAnswer::Refused)]

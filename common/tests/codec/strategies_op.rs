@@ -13,29 +13,16 @@ use crate::strategies::{address, bytes, name, namespace, object, version};
 
 /// Any operation.
 pub(crate) fn op() -> impl Strategy<Value = Op<'static>> {
-    let get = (address(), any::<(u32, u32)>()).prop_map(|(at, (offset, limit))| {
-        Op::Get(Get {
-            at,
-            part: Part { offset, limit },
-        })
-    });
+    let get = (address(), any::<(u32, u32)>())
+        .prop_map(|(at, (offset, limit))| Op::Get(Get { at, part: Part { offset, limit } }));
     let get_many = (prop::collection::vec(address(), 0..4), any::<u32>())
         .prop_map(|(at, bytes_max)| Op::GetMany(GetMany { at, bytes_max }));
-    let batch = (
-        prop::collection::vec(condition(), 0..4),
-        prop::collection::vec(write(), 0..4),
-    )
+    let batch = (prop::collection::vec(condition(), 0..4), prop::collection::vec(write(), 0..4))
         .prop_map(|(conditions, writes)| Op::Batch(Batch { conditions, writes }));
     let describe = (object(), any::<bool>())
         .prop_map(|(object, count)| Op::Describe(Describe { object, count }));
-    let scan =
-        (namespace(), 0..=POSITION_MAX, any::<u32>()).prop_map(|(namespace, from, count_max)| {
-            Op::Scan(Scan {
-                namespace,
-                from,
-                count_max,
-            })
-        });
+    let scan = (namespace(), 0..=POSITION_MAX, any::<u32>())
+        .prop_map(|(namespace, from, count_max)| Op::Scan(Scan { namespace, from, count_max }));
     prop_oneof![
         get,
         get_many,
@@ -52,13 +39,7 @@ fn range() -> impl Strategy<Value = Op<'static>> {
     let after = prop::option::of(name(FIELD_BYTES_MAX));
     (object(), after, any::<(u32, u32, bool)>()).prop_map(
         |(object, after, (count_max, bytes_max, values))| {
-            Op::Range(Range {
-                object,
-                after,
-                count_max,
-                bytes_max,
-                values,
-            })
+            Op::Range(Range { object, after, count_max, bytes_max, values })
         },
     )
 }

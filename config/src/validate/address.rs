@@ -24,13 +24,9 @@ pub(super) fn normalize(text: &str) -> Result<String, AddressError> {
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse::<u16>().ok().filter(|port| digits && *port != 0);
     let port = port.ok_or(AddressError::Port)?;
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let ip = match bracketed {
-        Some(host) => Some(IpAddr::from(
-            host.parse::<Ipv6Addr>().map_err(|_| AddressError::Host)?,
-        )),
+        Some(host) => Some(IpAddr::from(host.parse::<Ipv6Addr>().map_err(|_| AddressError::Host)?)),
         None => host.parse::<Ipv4Addr>().ok().map(IpAddr::from),
     };
     match ip {
@@ -47,9 +43,7 @@ fn is_dns_name(host: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     let host = host.strip_suffix('.').unwrap_or(host);
     // A last label of digits only is an IPv4 address with a mistake in it, such as 10.0.0.256.

@@ -15,18 +15,9 @@ pub(crate) fn validate(model: &Model, problems: &mut Problems) -> Option<Parts> 
     if let Some(cluster) = &model.cluster {
         names::check(cluster, problems);
     }
-    let epoch = model
-        .epoch
-        .as_ref()
-        .and_then(|epoch| check_epoch(epoch, problems));
-    let count = model
-        .logic_groups
-        .as_ref()
-        .and_then(|count| check_count(count, problems));
-    let known = model
-        .servers
-        .as_ref()
-        .map(|models| servers::check(models, problems));
+    let epoch = model.epoch.as_ref().and_then(|epoch| check_epoch(epoch, problems));
+    let count = model.logic_groups.as_ref().and_then(|count| check_count(count, problems));
+    let known = model.servers.as_ref().map(|models| servers::check(models, problems));
     let voters = servers::voters(model.voters.as_ref(), known.as_ref(), problems);
     let physical_groups = model
         .physical_groups
@@ -58,19 +49,15 @@ fn check_format(format: Option<&At<u64>>, problems: &mut Problems) {
 
 fn check_epoch(epoch: &At<u64>, problems: &mut Problems) -> Option<FileEpoch> {
     if epoch.value == 0 {
-        problems.push(
-            &epoch.place,
-            "0 is no epoch; begin with 1 and raise it with every change",
-        );
+        problems.push(&epoch.place, "0 is no epoch; begin with 1 and raise it with every change");
         return None;
     }
     Some(FileEpoch(epoch.value))
 }
 
 fn check_count(count: &At<u64>, problems: &mut Problems) -> Option<u16> {
-    let checked = u16::try_from(count.value)
-        .ok()
-        .filter(|count| (1..=LOGIC_GROUPS_MAX).contains(count));
+    let checked =
+        u16::try_from(count.value).ok().filter(|count| (1..=LOGIC_GROUPS_MAX).contains(count));
     if checked.is_none() {
         let text = format!(
             "{} logic groups; write a number from 1 to {LOGIC_GROUPS_MAX}, best a prime",

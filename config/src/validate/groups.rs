@@ -22,10 +22,7 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Vec<PhysicalGroup> {
     if models.value.is_empty() {
-        problems.push(
-            &models.place,
-            "no physical group at all; add one with servers",
-        );
+        problems.push(&models.place, "no physical group at all; add one with servers");
         return Vec::new();
     }
     let mut groups = Vec::new();
@@ -37,11 +34,7 @@ pub(super) fn check(
             None => Vec::new(),
         };
         let name = model.name.value.clone();
-        groups.push(PhysicalGroup {
-            name,
-            servers,
-            logic_groups: Vec::new(),
-        });
+        groups.push(PhysicalGroup { name, servers, logic_groups: Vec::new() });
     }
     if let Some(count) = count {
         assign(models, &mut groups, count, problems);
@@ -124,10 +117,7 @@ fn assign(
             } else {
                 format!("also assigned to {owner}")
             };
-            problems.push(
-                &text.place,
-                format!("{numbers} {whose}; assign each group once"),
-            );
+            problems.push(&text.place, format!("{numbers} {whose}; assign each group once"));
         }
     }
     for (number, owner) in (0..).map(LogicGroup).zip(&owners) {

@@ -17,18 +17,13 @@ pub(super) fn check(
     defaults: WriteOptions,
     problems: &mut Problems,
 ) -> Vec<Namespace> {
-    let by_name: HashMap<&str, &NamespaceModel> = models
-        .iter()
-        .map(|model| (model.name.value.as_str(), model))
-        .collect();
+    let by_name: HashMap<&str, &NamespaceModel> =
+        models.iter().map(|model| (model.name.value.as_str(), model)).collect();
     let mut by_database: HashMap<u32, &NamespaceModel> = HashMap::new();
     let mut namespaces = Vec::new();
     for model in models {
         names::check_namespace(&model.name, problems);
-        let database = model
-            .database
-            .as_ref()
-            .and_then(|n| check_number(n, problems));
+        let database = model.database.as_ref().and_then(|n| check_number(n, problems));
         if let (Some(number), Some(at)) = (database, &model.database) {
             if let Some(first) = by_database.get(&number) {
                 let text = format!(
@@ -61,9 +56,8 @@ pub(super) fn check(
 }
 
 fn check_number(number: &At<u64>, problems: &mut Problems) -> Option<u32> {
-    let checked = u32::try_from(number.value)
-        .ok()
-        .filter(|number| (1..=DATABASE_MAX).contains(number));
+    let checked =
+        u32::try_from(number.value).ok().filter(|number| (1..=DATABASE_MAX).contains(number));
     if checked.is_none() {
         let text = format!(
             "{} is no database number to give; write one from 1 to {DATABASE_MAX} \

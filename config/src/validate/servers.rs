@@ -44,19 +44,13 @@ impl Known {
 pub(super) fn check(models: &At<Vec<ServerModel>>, problems: &mut Problems) -> Known {
     let count = models.value.len();
     if count == 0 {
-        problems.push(
-            &models.place,
-            "no server at all; add one, such as a1: { address: ... }",
-        );
+        problems.push(&models.place, "no server at all; add one, such as a1: { address: ... }");
     }
     if count > SERVERS_MAX {
         let text = format!("{count} servers; at most {SERVERS_MAX} are possible, remove some");
         problems.push(&models.place, text);
     }
-    let mut known = Known {
-        servers: Vec::new(),
-        ids: HashMap::new(),
-    };
+    let mut known = Known { servers: Vec::new(), ids: HashMap::new() };
     let mut names_by_id: HashMap<NodeId, &str> = HashMap::new();
     let mut addresses: HashMap<String, &Place> = HashMap::new();
     for model in &models.value {
@@ -125,10 +119,7 @@ pub(super) fn voters(
     };
     let names = &list.value.names;
     if list.value.complete && !matches!(names.len(), 1 | 3 | 5) {
-        let text = format!(
-            "{} voters; a majority needs 1, 3 or 5, write that many",
-            names.len()
-        );
+        let text = format!("{} voters; a majority needs 1, 3 or 5, write that many", names.len());
         problems.push(&list.place, text);
     }
     resolve_all(names, known, problems)

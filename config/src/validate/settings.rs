@@ -36,10 +36,7 @@ fn level<T: FromStr<Err = UnknownLevel>>(
     match word.value.parse() {
         Ok(level) => Some(level),
         Err(UnknownLevel { allowed, .. }) => {
-            let text = format!(
-                "{} is not a level; write one of: {allowed}",
-                quoted(&word.value)
-            );
+            let text = format!("{} is not a level; write one of: {allowed}", quoted(&word.value));
             problems.push(&word.place, text);
             None
         }
@@ -49,9 +46,7 @@ fn level<T: FromStr<Err = UnknownLevel>>(
 /// Checks `moves`.
 pub(super) fn moves(model: &MovesModel, problems: &mut Problems) -> Moves {
     let parallel = model.parallel.as_ref().and_then(|at| {
-        let checked = u16::try_from(at.value)
-            .ok()
-            .filter(|n| (1..=PARALLEL_MAX).contains(n));
+        let checked = u16::try_from(at.value).ok().filter(|n| (1..=PARALLEL_MAX).contains(n));
         if checked.is_none() {
             let text = format!(
                 "{} moves at once; write a number from 1 to {PARALLEL_MAX}, \
@@ -76,10 +71,7 @@ pub(super) fn moves(model: &MovesModel, problems: &mut Problems) -> Moves {
         Some(bytes)
     });
     Moves {
-        paused: model
-            .paused
-            .as_ref()
-            .map_or(Moves::DEFAULT.paused, |at| at.value),
+        paused: model.paused.as_ref().map_or(Moves::DEFAULT.paused, |at| at.value),
         parallel: parallel.unwrap_or(Moves::DEFAULT.parallel),
         rate: rate.unwrap_or(Moves::DEFAULT.rate),
     }

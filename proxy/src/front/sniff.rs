@@ -80,9 +80,7 @@ fn of_line(line: &[u8]) -> Sniff {
 /// A token of RFC 9110, section 5.6.2.
 fn is_token(word: &[u8]) -> bool {
     !word.is_empty()
-        && word
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 #[cfg(test)]
@@ -104,19 +102,12 @@ mod tests {
 
     #[test]
     fn the_first_line_tells_http_from_inline_commands() {
-        assert_eq!(
-            sniff(b"GET /v1/kv/a/b HTTP/1.1\r\nHost: x\r\n"),
-            Sniff::Http
-        );
+        assert_eq!(sniff(b"GET /v1/kv/a/b HTTP/1.1\r\nHost: x\r\n"), Sniff::Http);
         assert_eq!(sniff(b"DELETE /x HTTP/1.0\n"), Sniff::Http);
         assert_eq!(sniff(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Sniff::Http2);
-        for inline in [
-            "PING\r\n",
-            "\r\n",
-            "GET  HTTP/1.1\r\n",
-            "SET a HTTP/2.0\n",
-            "G(T / HTTP/1.1\n",
-        ] {
+        for inline in
+            ["PING\r\n", "\r\n", "GET  HTTP/1.1\r\n", "SET a HTTP/2.0\n", "G(T / HTTP/1.1\n"]
+        {
             assert_eq!(sniff(inline.as_bytes()), Sniff::Resp, "{inline:?}");
         }
         assert_eq!(sniff(b"GET / HTTP/1.1 x\r\n"), Sniff::Resp);

@@ -163,11 +163,7 @@ impl Pool {
     ///
     /// # Errors
     /// Too much waits for that node already, or the node is unknown; nothing was taken.
-    pub(crate) fn send(
-        &mut self,
-        to: NodeIndex,
-        request: &Request<'_, '_>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn send(&mut self, to: NodeIndex, request: &Request<'_, '_>) -> Result<(), Failure> {
         let Some(node) = self.nodes.get_mut(to.0) else {
             return Err(Failure::new(
                 common::failure::FailureCode::NoServer,
@@ -211,7 +207,9 @@ impl Pool {
     /// The node said how many workers it has. Requests that waited for it were sorted by what was
     /// known before.
     pub(crate) fn on_workers(&mut self, key: ConnectionKey, workers: u16) {
-        let Some(place) = self.nodes.iter().position(|node| node.number == key.node) else { return };
+        let Some(place) = self.nodes.iter().position(|node| node.number == key.node) else {
+            return;
+        };
         let Some(node) = self.nodes.get_mut(place) else { return };
         if std::mem::replace(&mut node.workers, workers) == workers {
             return;
@@ -289,10 +287,14 @@ impl Pool {
     pub(crate) fn status(&self) -> Vec<NodeStatus> {
         let status = |node: &Node| NodeStatus {
             name: node.at.name.clone(),
-            state: node.get(LaneClass::Worker(0))
+            state: node
+                .get(LaneClass::Worker(0))
                 .map_or(LinkState::Connecting, |connection| connection.state().clone()),
             in_flight: node.in_flight(),
-            connections: node.connections.iter().filter(|(_, link)| *link.state() == LinkState::Up)
+            connections: node
+                .connections
+                .iter()
+                .filter(|(_, link)| *link.state() == LinkState::Up)
                 .count(),
             requests: node.requests,
             failures: node.failures,

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use crate::front::sniff::{Sniff, sniff};
 use crate::http;
 use crate::session::Session;
-use crate::session::front::Front;
 use crate::session::connection::Event;
+use crate::session::front::Front;
 use crate::shared::ConnectionGuard;
 use crate::worker::{Owner, Worker};
 
@@ -78,13 +78,7 @@ async fn read_more(stream: &mut TcpStream, input: &mut Vec<u8>) -> std::io::Resu
     Ok(stream.read_buf(input).await? > 0)
 }
 
-async fn run(
-    worker: &Rc<Worker>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    input: Vec<u8>,
-    resp: bool,
-) {
+async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, input: Vec<u8>, resp: bool) {
     let entry = worker.shared.clients.add(peer, stream.local_addr().ok());
     let front = if resp {
         Front::resp(entry)

@@ -12,8 +12,8 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::front::call::Answer;
 use crate::counters::Counters;
+use crate::front::call::Answer;
 use crate::http::Exchange;
 use crate::pool::{ConnectionKey, Pool, Ticket};
 use crate::route::RouteTable;

@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 
 use crate::pool::{ConnectionKey, Ticket};
 use crate::route::NodeAddress;
-use crate::worker::flush::write_out;
 use crate::worker::Worker;
+use crate::worker::flush::write_out;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -104,6 +104,14 @@ pub enum Message {
         /// The value.
         value: Register,
     },
+    /// A server that is about to stop leads nothing any more and asks another one to take it out
+    /// of R: that one knows whether it has kept its own log, the asker does not.
+    Depart {
+        /// The group.
+        group: LogicGroup,
+        /// The terms that it gave up.
+        consent: Vec<(ServerIndex, Epoch)>,
+    },
     /// A new leader asks a server of R to promise its epoch.
     Seal(Term),
     /// Promised: the end of the server's log.

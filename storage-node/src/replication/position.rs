@@ -136,7 +136,12 @@ mod tests {
         Position { epoch: Epoch(epoch), lsn: Lsn(lsn) }
     }
 
-    fn put(held: &mut Holdings, epoch: u64, lsns: std::ops::RangeInclusive<u64>, ends: &[Position]) {
+    fn put(
+        held: &mut Holdings,
+        epoch: u64,
+        lsns: std::ops::RangeInclusive<u64>,
+        ends: &[Position],
+    ) {
         for lsn in lsns {
             let ends = (lsn == 1).then(|| ends.to_vec());
             assert!(held.take(&Head { at: at(epoch, lsn), ends }), "{epoch} {lsn}");

@@ -28,6 +28,8 @@ pub const MARK_MS_MAX: u64 = 2_500;
 pub const ASK_MS: u64 = 500;
 /// A home server keeps its lane from being handed back for this long after a register change.
 pub const HAND_BACK_PAUSE_MS: u64 = 300;
+/// A departing server asks to be taken out of R this often.
+pub const DEPART_MS: u64 = 60;
 /// Most records of one answer to a pull.
 pub const RECORDS_MAX: u64 = 256;
 /// A returning server is needed once it is at most so many records behind.

@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(super) touched: Vec<Rc<Peer>>,
     /// Groups with records that are not official.
     pub(super) pending: BTreeSet<LogicGroup>,
+    /// When writes that were not appended were logged last, in milliseconds since 1970.
+    pub(super) complained_ms: u64,
     /// The group that reclaim goes on with.
     pub(super) reclaim_next: LogicGroup,
     /// Memory of all memtables as of the last look.
@@ -59,6 +61,7 @@ impl Core {
             keys: KeyBuffer::default(),
             touched: Vec::new(),
             pending: BTreeSet::new(),
+            complained_ms: 0,
             reclaim_next: LogicGroup::default(),
             memtable_bytes: 0,
         }

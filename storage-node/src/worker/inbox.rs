@@ -102,14 +102,7 @@ async fn follow_log(worker: Rc<Worker>) {
     let Some(synced) = worker.shared.synced.get(worker.index) else { return };
     loop {
         synced.notified().await;
-        {
-            let mut core = worker.core.borrow_mut();
-            core.on_durable(worker.shared.log.durable());
-            if let Some(cause) = worker.shared.log.poisoned() {
-                core.on_poisoned(&cause);
-            }
-            core.start_flushes();
-        }
+        worker.core.borrow_mut().on_synced();
         worker.flush_touched();
     }
 }

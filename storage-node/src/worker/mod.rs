@@ -12,6 +12,9 @@ mod official;
 mod peer;
 mod turn;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use self::core::Core;
 pub(crate) use group::{GroupStatus, OpenedGroup};
 pub(crate) use inbox::{Message, run};

@@ -13,6 +13,9 @@ use crate::worker::core::{Core, touch};
 use crate::worker::group::{Held, Pending, WaitingAnswer};
 use crate::worker::turn::{Turn, TurnRecord};
 
+/// How often writes that were not appended are logged at most, in milliseconds.
+const COMPLAINT_MS: u64 = 1_000;
+
 impl Core {
     /// Appends the turn's records. Those that only had to reach the kernel are official now.
     pub(crate) fn end_turn(&mut self) {
@@ -73,7 +76,11 @@ impl Core {
             LogError::Failed { .. } => FailureCode::Unknown,
             _ => FailureCode::Stopped,
         };
-        tracing::error!(%error, "the turn's writes were not appended");
+        // A disk that stays full must not fill up with this line as well.
+        if self.now_ms() >= self.complained_ms + COMPLAINT_MS {
+            self.complained_ms = self.now_ms();
+            tracing::error!(%error, "writes were not appended to the log");
+        }
         for record in &turn.records {
             let text = |why: &str| format!("{} ({}): {why}", record.group, self.shared.name);
             record.peer.fail(record.id, &Failure::new(code, text(&error.to_string())));
@@ -87,8 +94,17 @@ impl Core {
         }
     }
 
+    /// The log's sync thread made progress, or will make none any more.
+    pub(crate) fn on_synced(&mut self) {
+        self.on_durable(self.shared.log.durable());
+        if let Some(cause) = self.shared.log.poisoned() {
+            self.on_poisoned(&cause);
+        }
+        self.start_flushes();
+    }
+
     /// The log is durable up to `upto`: what waited for it is official.
-    pub(crate) fn on_durable(&mut self, upto: LogPosition) {
+    fn on_durable(&mut self, upto: LogPosition) {
         self.begin_turn();
         for id in std::mem::take(&mut self.pending) {
             self.make_official(id, |pending| pending.durable.is_none_or(|end| end <= upto), None);
@@ -98,7 +114,7 @@ impl Core {
     /// The log is poisoned: what is not durable by now never will be known to be. It is in the log
     /// as far as the kernel is concerned, and a restart will find it, so it is applied; who asked
     /// for more is told that nobody knows.
-    pub(crate) fn on_poisoned(&mut self, cause: &str) {
+    fn on_poisoned(&mut self, cause: &str) {
         self.begin_turn();
         for id in std::mem::take(&mut self.pending) {
             self.make_official(id, |_| true, Some(cause));

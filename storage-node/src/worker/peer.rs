@@ -53,7 +53,8 @@ enum PeerError {
 }
 
 impl Peer {
-    fn new(writer: OwnedWriteHalf) -> Self {
+    /// A peer that is answered through `writer`.
+    pub(super) fn new(writer: OwnedWriteHalf) -> Self {
         Self { writer, out: RefCell::default(), touched: Cell::new(false), drained: Notify::new() }
     }
 

@@ -42,12 +42,7 @@ pub(super) struct ProcessArgs {
 #[derive(Debug, Args)]
 pub(super) struct TrafficArgs {
     /// Data address of a proxy.
-    #[arg(
-        long,
-        env = "FDHT_PROXY",
-        default_value = "127.0.0.1:12200",
-        value_name = "HOST:PORT"
-    )]
+    #[arg(long, env = "FDHT_PROXY", default_value = "127.0.0.1:12200", value_name = "HOST:PORT")]
     pub(super) proxy: String,
     /// Client connections.
     #[arg(long, default_value_t = 50, value_parser = value_parser!(u16).range(1..=10_000))]

@@ -42,25 +42,15 @@ impl Tally {
     pub(super) fn new() -> Self {
         let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
             .expect("the bounds are constant and valid");
-        Self {
-            requests: 0,
-            errors: 0,
-            first_error: None,
-            latency_us,
-        }
+        Self { requests: 0, errors: 0, first_error: None, latency_us }
     }
 
     /// Takes in what another measured.
     pub(super) fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.errors += other.errors;
-        self.first_error = self
-            .first_error
-            .take()
-            .or_else(|| other.first_error.clone());
-        self.latency_us
-            .add(&other.latency_us)
-            .expect("all have the same bounds");
+        self.first_error = self.first_error.take().or_else(|| other.first_error.clone());
+        self.latency_us.add(&other.latency_us).expect("all have the same bounds");
     }
 }
 
@@ -72,10 +62,7 @@ pub(super) async fn drive(
     pipeline: u64,
     until: Until,
 ) -> Result<Tally, BenchError> {
-    let lost = |source| BenchError::Lost {
-        address: address.to_owned(),
-        source,
-    };
+    let lost = |source| BenchError::Lost { address: address.to_owned(), source };
     let mut tally = Tally::new();
     let (mut out, mut input) = (Vec::new(), BytesMut::new());
     loop {
@@ -86,9 +73,7 @@ pub(super) async fn drive(
             Until::Count(count) => pipeline.min(count - tally.requests),
         };
         out.clear();
-        let batch = (0..batch)
-            .take_while(|_| workload.put_next(&mut out))
-            .count();
+        let batch = (0..batch).take_while(|_| workload.put_next(&mut out)).count();
         if batch == 0 {
             return Ok(tally);
         }
@@ -99,15 +84,9 @@ pub(super) async fn drive(
                 return Err(lost(std::io::ErrorKind::UnexpectedEof.into()));
             }
             let latency = clock::now().duration_since(began).as_micros();
-            let latency = u64::try_from(latency)
-                .unwrap_or(u64::MAX)
-                .clamp(1, LATENCY_US_MAX);
-            left -= take_replies(&mut input, &mut tally, latency).map_err(|source| {
-                BenchError::Garbage {
-                    address: address.to_owned(),
-                    source,
-                }
-            })?;
+            let latency = u64::try_from(latency).unwrap_or(u64::MAX).clamp(1, LATENCY_US_MAX);
+            left -= take_replies(&mut input, &mut tally, latency)
+                .map_err(|source| BenchError::Garbage { address: address.to_owned(), source })?;
         }
     }
 }

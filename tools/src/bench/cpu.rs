@@ -16,9 +16,7 @@ pub(super) fn processes(args: &ProcessArgs) -> Result<Vec<u32>, BenchError> {
         let files = fs::read_dir(Paths::new(dir).pids()).map_err(|_| none())?;
         let before = pids.len();
         for file in files {
-            let text = file
-                .and_then(|file| fs::read_to_string(file.path()))
-                .map_err(|_| none())?;
+            let text = file.and_then(|file| fs::read_to_string(file.path())).map_err(|_| none())?;
             pids.push(text.trim().parse().map_err(|_| none())?);
         }
         if pids.len() == before {
@@ -65,9 +63,6 @@ mod tests {
     #[test]
     fn the_time_of_this_process_is_known_and_of_no_process_is_an_error() {
         total(&[std::process::id()]).unwrap();
-        assert!(matches!(
-            total(&[u32::MAX]),
-            Err(BenchError::Process { .. })
-        ));
+        assert!(matches!(total(&[u32::MAX]), Err(BenchError::Process { .. })));
     }
 }

@@ -16,9 +16,7 @@ use super::serve::{Incoming, serve};
 pub(super) fn echo(args: &EchoArgs) -> Result<(), BenchError> {
     let value = vec![b'x'; usize::try_from(args.size).expect("32 bits fit")];
     let frames = args.frames;
-    serve(&args.listen, 1, move |incoming| {
-        work(incoming, value.clone().into(), frames)
-    })
+    serve(&args.listen, 1, move |incoming| work(incoming, value.clone().into(), frames))
 }
 
 async fn work(mut incoming: Incoming, value: Rc<[u8]>, frames: bool) -> Result<(), BenchError> {

@@ -35,10 +35,7 @@ pub(crate) enum BenchError {
     WhoseCpu,
     /// A relay or echo process did not come up.
     #[error("cannot start the {what}: {source}")]
-    Child {
-        what: &'static str,
-        source: io::Error,
-    },
+    Child { what: &'static str, source: io::Error },
     /// Threads or a runtime.
     #[error("cannot start a thread or its event loop: {0}")]
     System(#[from] io::Error),

@@ -50,20 +50,13 @@ pub(super) fn floor(args: &FloorArgs) -> Result<(), BenchError> {
     };
     let size = args.traffic.size.to_string();
     let echo = ["bench", "echo", "--frames", "--size", &size];
-    let echoes: Vec<Server> = (0..nodes)
-        .map(|_| start("echo", &echo))
-        .collect::<Result<_, _>>()?;
+    let echoes: Vec<Server> = (0..nodes).map(|_| start("echo", &echo)).collect::<Result<_, _>>()?;
     let workers = args.workers.to_string();
     let mut relay_args = vec!["bench", "relay", "--workers", &workers];
-    echoes
-        .iter()
-        .for_each(|echo| relay_args.extend(["--to", &echo.address]));
+    echoes.iter().for_each(|echo| relay_args.extend(["--to", &echo.address]));
     let relay = start("relay", &relay_args)?;
-    let floor_pids: Vec<u32> = echoes
-        .iter()
-        .chain([&relay])
-        .map(|server| server.child.id())
-        .collect();
+    let floor_pids: Vec<u32> =
+        echoes.iter().chain([&relay]).map(|server| server.child.id()).collect();
 
     let job = |mix, pipeline| Job::new(&args.traffic, pipeline, mix, Length::Time(args.time));
     warn_errors(&measure(&job(Mix::SET, 1).prefill(), &[], Order::InOrder)?);
@@ -74,10 +67,7 @@ pub(super) fn floor(args: &FloorArgs) -> Result<(), BenchError> {
         for ((mix, pipeline), (cluster, floor)) in CASES.iter().zip(&mut samples) {
             let job = job(*mix, *pipeline);
             cluster.push(sample(&job, &cluster_pids)?);
-            let job = Job {
-                address: relay.address.clone(),
-                ..job
-            };
+            let job = Job { address: relay.address.clone(), ..job };
             floor.push(sample(&job, &floor_pids)?);
         }
     }
@@ -106,14 +96,9 @@ fn start(what: &'static str, args: &[&str]) -> Result<Server, BenchError> {
         .spawn()
         .map_err(failed)?;
     let stdout = child.stdout.take().expect("it was asked for");
-    let mut server = Server {
-        child,
-        address: String::new(),
-    };
+    let mut server = Server { child, address: String::new() };
     let mut line = String::new();
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .map_err(failed)?;
+    BufReader::new(stdout).read_line(&mut line).map_err(failed)?;
     let address = line.trim().strip_prefix("listening on ");
     let silent = || failed(io::Error::other("it ended without saying where it listens"));
     address.ok_or_else(silent)?.clone_into(&mut server.address);
@@ -168,12 +153,7 @@ mod tests {
 
     #[test]
     fn the_median_ignores_one_outlier() {
-        let sample = |rate| Sample {
-            rate,
-            cpu_us: 0.0,
-            p50_ms: 0.0,
-            p99_ms: 0.0,
-        };
+        let sample = |rate| Sample { rate, cpu_us: 0.0, p50_ms: 0.0, p99_ms: 0.0 };
         let side = [sample(3.0), sample(900.0), sample(2.0)];
         assert!((median(&side, |s| s.rate) - 3.0).abs() < 1e-9);
     }

@@ -9,11 +9,7 @@ pub(super) fn take_frame(from: &[u8]) -> Option<(u32, &[u8], usize)> {
     let (len, rest) = from.split_first_chunk::<4>()?;
     let (id, rest) = rest.split_first_chunk::<4>()?;
     let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    Some((
-        u32::from_le_bytes(*id),
-        rest.get(..len)?,
-        HEADER_BYTES + len,
-    ))
+    Some((u32::from_le_bytes(*id), rest.get(..len)?, HEADER_BYTES + len))
 }
 
 /// Appends a frame whose body `put` writes.
@@ -105,13 +101,7 @@ mod tests {
             assert_eq!(command_len(&command[..cut]), Ok(None), "{cut}");
         }
         assert_eq!(command_len(&command.repeat(2)), Ok(Some(command.len())));
-        for wrong in [
-            &b"PING\r\n"[..],
-            b"*x\r\n",
-            b"*1\r\n:1\r\n",
-            b"*\r\n",
-            b"*1234567890\r\n",
-        ] {
+        for wrong in [&b"PING\r\n"[..], b"*x\r\n", b"*1\r\n:1\r\n", b"*\r\n", b"*1234567890\r\n"] {
             assert_eq!(command_len(wrong), Err(NotRespError));
         }
     }
@@ -120,11 +110,7 @@ mod tests {
     fn gets_are_answered_with_a_value_and_others_with_ok() {
         let mut out = Vec::new();
         put_answer(&mut out, b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", b"xx");
-        put_answer(
-            &mut out,
-            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n",
-            b"xx",
-        );
+        put_answer(&mut out, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n", b"xx");
         assert_eq!(out, b"$2\r\nxx\r\n+OK\r\n");
     }
 }

@@ -65,10 +65,7 @@ pub(super) struct Measured {
 
 impl Measured {
     /// Requests per second.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a rate is shown with few digits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with few digits")]
     pub(super) fn rate(&self) -> f64 {
         self.tally.requests as f64 / self.time.as_secs_f64().max(1e-9)
     }
@@ -99,12 +96,7 @@ impl Job {
     /// The same traffic, but every key written once.
     pub(super) fn prefill(&self) -> Self {
         let length = Length::Requests(self.keys);
-        Self {
-            pipeline: PREFILL_PIPELINE,
-            mix: Mix::SET,
-            length,
-            ..self.clone()
-        }
+        Self { pipeline: PREFILL_PIPELINE, mix: Mix::SET, length, ..self.clone() }
     }
 }
 
@@ -123,22 +115,15 @@ pub(super) fn measure(job: &Job, pids: &[u32], order: Order) -> Result<Measured,
     let began = clock::now();
     let mut tally = Tally::new();
     let parts = thread::scope(|scope| {
-        let threads: Vec<_> = (0..job.threads)
-            .map(|n| scope.spawn(move || one_thread(job, order, n)))
-            .collect();
-        let parts = threads
-            .into_iter()
-            .map(|t| t.join().expect("no thread of the loader panics"));
+        let threads: Vec<_> =
+            (0..job.threads).map(|n| scope.spawn(move || one_thread(job, order, n))).collect();
+        let parts = threads.into_iter().map(|t| t.join().expect("no thread of the loader panics"));
         parts.collect::<Result<Vec<Tally>, BenchError>>()
     })?;
     parts.iter().for_each(|part| tally.add(part));
     let time = clock::now().duration_since(began);
     let spent = cpu::total(pids)?.saturating_sub(cpu_before);
-    Ok(Measured {
-        tally,
-        time,
-        cpu: (!pids.is_empty()).then_some(spent),
-    })
+    Ok(Measured { tally, time, cpu: (!pids.is_empty()).then_some(spent) })
 }
 
 fn one_thread(job: &Job, order: Order, thread: u16) -> Result<Tally, BenchError> {
@@ -174,15 +159,10 @@ fn one_thread(job: &Job, order: Order, thread: u16) -> Result<Tally, BenchError>
             }
             Ok(tally)
         };
-        tokio::time::timeout(time_max, all)
-            .await
-            .unwrap_or_else(|_| {
-                let seconds = SILENCE_MAX.as_secs();
-                Err(BenchError::Silent {
-                    address: job.address.clone(),
-                    seconds,
-                })
-            })
+        tokio::time::timeout(time_max, all).await.unwrap_or_else(|_| {
+            let seconds = SILENCE_MAX.as_secs();
+            Err(BenchError::Silent { address: job.address.clone(), seconds })
+        })
     })
 }
 
@@ -200,10 +180,7 @@ fn share(job: &Job, connection: u16) -> (u64, u64) {
 }
 
 async fn connect(address: &str) -> Result<TcpStream, BenchError> {
-    let failed = |source| BenchError::Connect {
-        address: address.to_owned(),
-        source,
-    };
+    let failed = |source| BenchError::Connect { address: address.to_owned(), source };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)

@@ -25,9 +25,7 @@ use super::serve::{Incoming, serve};
 /// Serves until told to end.
 pub(super) fn relay(args: &RelayArgs) -> Result<(), BenchError> {
     let to = args.to.clone();
-    serve(&args.listen, args.workers, move |incoming| {
-        work(incoming, to.clone())
-    })
+    serve(&args.listen, args.workers, move |incoming| work(incoming, to.clone()))
 }
 
 struct Worker {
@@ -58,24 +56,14 @@ struct Client {
 async fn work(mut incoming: Incoming, to: Vec<String>) -> Result<(), BenchError> {
     let mut streams = Vec::new();
     for address in &to {
-        let failed = |source| BenchError::Connect {
-            address: address.clone(),
-            source,
-        };
+        let failed = |source| BenchError::Connect { address: address.clone(), source };
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true)?;
         streams.push(stream);
     }
-    let node = |_| Node {
-        out: RefCell::default(),
-        wake: Notify::new(),
-    };
+    let node = |_| Node { out: RefCell::default(), wake: Notify::new() };
     let nodes = to.iter().map(node).collect();
-    let worker = Rc::new(Worker {
-        slots: RefCell::default(),
-        nodes,
-        next_node: Cell::new(0),
-    });
+    let worker = Rc::new(Worker { slots: RefCell::default(), nodes, next_node: Cell::new(0) });
     for (index, stream) in streams.into_iter().enumerate() {
         let (from, into) = stream.into_split();
         let (reader, writer) = (Rc::clone(&worker), Rc::clone(&worker));
@@ -117,9 +105,7 @@ impl Worker {
         let index = self.next_node.get();
         self.next_node.set((index + 1) % self.nodes.len());
         let node = &self.nodes[index];
-        put_frame(&mut node.out.borrow_mut(), id, |to| {
-            to.extend_from_slice(command)
-        });
+        put_frame(&mut node.out.borrow_mut(), id, |to| to.extend_from_slice(command));
         // The writer runs after the other clients that are ready in this turn.
         node.wake.notify_one();
     }

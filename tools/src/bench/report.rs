@@ -19,11 +19,7 @@ pub(super) fn load(args: &LoadArgs) -> Result<(), BenchError> {
     let pids = cpu::processes(&args.processes)?;
     if args.prefill {
         let filled = measure(&job.prefill(), &[], Order::InOrder)?;
-        console::warn(format!(
-            "wrote {} keys, {:.0}/s",
-            filled.tally.requests,
-            filled.rate()
-        ));
+        console::warn(format!("wrote {} keys, {:.0}/s", filled.tally.requests, filled.rate()));
         warn_errors(&filled);
     }
     let measured = measure(&job, &pids, Order::Random)?;
@@ -39,9 +35,7 @@ pub(super) fn load(args: &LoadArgs) -> Result<(), BenchError> {
 pub(super) fn warn_errors(measured: &Measured) {
     if let Some(first) = &measured.tally.first_error {
         let (errors, all) = (measured.tally.errors, measured.tally.requests);
-        console::warn(format!(
-            "warning: {errors} of {all} replies were errors, first {first:?}"
-        ));
+        console::warn(format!("warning: {errors} of {all} replies were errors, first {first:?}"));
     }
 }
 
@@ -70,11 +64,7 @@ fn text(job: &Job, measured: &Measured) -> String {
         row("traffic", traffic),
         row(
             "requests",
-            format!(
-                "{} in {:.2} s",
-                measured.tally.requests,
-                measured.time.as_secs_f64()
-            ),
+            format!("{} in {:.2} s", measured.tally.requests, measured.time.as_secs_f64()),
         ),
         row("requests/s", format!("{:.0}", measured.rate())),
         row("errors", measured.tally.errors.to_string()),

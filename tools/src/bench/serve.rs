@@ -26,28 +26,20 @@ where
     W: Fn(Incoming) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), BenchError>> + 'static,
 {
-    let listen = |source| BenchError::Listen {
-        address: args.listen.clone(),
-        source,
-    };
+    let listen = |source| BenchError::Listen { address: args.listen.clone(), source };
     let listener = TcpListener::bind(&args.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let mut queues = Vec::new();
     for _ in 0..workers {
         let (queue, incoming) = channel(WAITING_MAX);
         queues.push(queue);
-        let (runtime, work) = (
-            Builder::new_current_thread().enable_all().build()?,
-            work.clone(),
-        );
-        thread::Builder::new()
-            .name("worker".to_owned())
-            .spawn(move || {
-                let done = LocalSet::new().block_on(&runtime, work(incoming));
-                if let Err(e) = done {
-                    console::warn(format!("fdht bench: {e}"));
-                }
-            })?;
+        let (runtime, work) = (Builder::new_current_thread().enable_all().build()?, work.clone());
+        thread::Builder::new().name("worker".to_owned()).spawn(move || {
+            let done = LocalSet::new().block_on(&runtime, work(incoming));
+            if let Err(e) = done {
+                console::warn(format!("fdht bench: {e}"));
+            }
+        })?;
     }
     let accept = move || {
         let mut turn = queues.iter().cycle();
@@ -65,9 +57,7 @@ where
             }
         }
     };
-    let acceptor = thread::Builder::new()
-        .name("acceptor".to_owned())
-        .spawn(accept)?;
+    let acceptor = thread::Builder::new().name("acceptor".to_owned()).spawn(accept)?;
     console::line(format!("listening on {address}"));
     if args.exit_on_stdin_eof {
         io::copy(&mut io::stdin().lock(), &mut io::sink())?;

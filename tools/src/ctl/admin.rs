@@ -19,12 +19,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
     /// Admin address of a proxy.
-    #[arg(
-        long,
-        env = "FDHT_ADMIN",
-        default_value = "127.0.0.1:12280",
-        value_name = "HOST:PORT"
-    )]
+    #[arg(long, env = "FDHT_ADMIN", default_value = "127.0.0.1:12280", value_name = "HOST:PORT")]
     pub(crate) admin: String,
     /// How to show the result.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
@@ -45,17 +40,11 @@ pub(crate) fn get(address: &str, path: &str) -> Result<Value, CtlError> {
     let answer = ask(address, path, ANSWER_TIME_MAX)?;
     if answer.status == 200 {
         return match answer.body {
-            Value::String(_) => Err(CtlError::NotJson {
-                url: url(address, path),
-            }),
+            Value::String(_) => Err(CtlError::NotJson { url: url(address, path) }),
             body => Ok(body),
         };
     }
-    let error = answer
-        .body
-        .get("error")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let error = answer.body.get("error").and_then(Value::as_str).map(str::to_owned);
     Err(CtlError::Answer {
         url: url(address, path),
         status: answer.status,
@@ -88,10 +77,7 @@ pub(crate) fn ask(address: &str, path: &str, time_max: Duration) -> Result<Answe
         .map_err(unreachable)?;
     match serde_json::from_str(&text) {
         Ok(body) => Ok(Answer { status, body }),
-        Err(_) => Ok(Answer {
-            status,
-            body: Value::String(text),
-        }),
+        Err(_) => Ok(Answer { status, body: Value::String(text) }),
     }
 }
 
@@ -104,15 +90,9 @@ pub(crate) fn probe(address: &str, path: &str) -> Result<(), String> {
     if answer.status == 200 {
         return Ok(());
     }
-    let detail: Vec<&str> = items(&answer.body["detail"])
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
-    Err(format!(
-        "{path} of {address} says {}: {}",
-        answer.status,
-        detail.join("; ")
-    ))
+    let detail: Vec<&str> =
+        items(&answer.body["detail"]).iter().filter_map(Value::as_str).collect();
+    Err(format!("{path} of {address} says {}: {}", answer.status, detail.join("; ")))
 }
 
 fn url(address: &str, path: &str) -> String {
@@ -152,10 +132,7 @@ mod tests {
 
     #[test]
     fn names_of_any_bytes_fit_into_a_query() {
-        assert_eq!(
-            percent_encode(b"/usr/a b&c=\xff~"),
-            "%2Fusr%2Fa%20b%26c%3D%FF~"
-        );
+        assert_eq!(percent_encode(b"/usr/a b&c=\xff~"), "%2Fusr%2Fa%20b%26c%3D%FF~");
     }
 
     #[test]

@@ -15,21 +15,13 @@ pub(crate) enum CtlError {
     Unreachable { address: String, reason: String },
     /// The admin port answered with an error.
     #[error("{url} answered {status}: {text}")]
-    Answer {
-        url: String,
-        status: u16,
-        text: String,
-    },
+    Answer { url: String, status: u16, text: String },
     /// The admin port answered with something else than expected.
     #[error("{url} did not answer with JSON: is it a FastDHT admin port?")]
     NotJson { url: String },
     /// A file cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { what: &'static str, path: PathBuf, source: io::Error },
     /// Standard output is gone for another reason than a closed pipe.
     #[error("cannot write to standard output: {0}")]
     Stdout(io::Error),

@@ -41,18 +41,11 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
                 &NODE_HEADER,
                 items(&nodes).iter().map(node_row).collect(),
             ));
-            console::line(console::table(
-                &GROUP_HEADER,
-                group_rows(&topology, &groups),
-            ));
+            console::line(console::table(&GROUP_HEADER, group_rows(&topology, &groups)));
         }
     }
     let fine = ready["ready"] == Value::Bool(true);
-    Ok(if fine {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(STATUS_PROBLEM)
-    })
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(STATUS_PROBLEM) })
 }
 
 fn summary(address: &str, ready: &Value, version: &Value, topology: &Value) -> String {
@@ -64,60 +57,32 @@ fn summary(address: &str, ready: &Value, version: &Value, topology: &Value) -> S
         text(topology, "logic_groups"),
         text(version, "name"),
         text(version, "version"),
-        if ready["ready"] == Value::Bool(true) {
-            "ready"
-        } else {
-            "NOT READY"
-        },
+        if ready["ready"] == Value::Bool(true) { "ready" } else { "NOT READY" },
     );
-    for detail in items(&ready["detail"]) {
-        let detail = detail
-            .as_str()
-            .map_or_else(|| detail.to_string(), str::to_owned);
+    let refused = &topology["last_error"];
+    // A refused topology is among the details as well.
+    let details = items(&ready["detail"]).iter();
+    for detail in details.filter(|detail| refused.is_null() || *detail != refused) {
+        let detail = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
         lines.push_str(&format!("\n  {detail}"));
     }
-    if !topology["last_error"].is_null() {
-        lines.push_str(&format!(
-            "\n  refused topology: {}",
-            text(topology, "last_error")
-        ));
+    if !refused.is_null() {
+        lines.push_str(&format!("\n  refused topology: {}", text(topology, "last_error")));
     }
     lines
 }
 
-const NODE_HEADER: [&str; 8] = [
-    "node",
-    "address",
-    "admin",
-    "state",
-    "in flight",
-    "requests",
-    "failures",
-    "last error",
-];
+const NODE_HEADER: [&str; 8] =
+    ["node", "address", "admin", "state", "in flight", "requests", "failures", "last error"];
 
 fn node_row(node: &Value) -> Vec<String> {
-    [
-        "id",
-        "address",
-        "admin",
-        "state",
-        "in_flight",
-        "requests",
-        "failures",
-        "last_error",
-    ]
-    .map(|name| text(node, name))
-    .to_vec()
+    ["id", "address", "admin", "state", "in_flight", "requests", "failures", "last_error"]
+        .map(|name| text(node, name))
+        .to_vec()
 }
 
-const GROUP_HEADER: [&str; 5] = [
-    "physical group",
-    "logic groups",
-    "servers",
-    "lanes up",
-    "lanes not up",
-];
+const GROUP_HEADER: [&str; 5] =
+    ["physical group", "logic groups", "servers", "lanes up", "lanes not up"];
 
 /// One row per physical group: with dozens of logic groups only what differs is worth a line.
 fn group_rows(topology: &Value, groups: &Value) -> Vec<Vec<String>> {
@@ -136,28 +101,17 @@ fn group_rows(topology: &Value, groups: &Value) -> Vec<Vec<String>> {
                 .iter()
                 .filter(|(_, lane)| lane["state"] != "up")
                 .map(|(g, lane)| {
-                    format!(
-                        "{}/{} {}",
-                        text(g, "group"),
-                        text(lane, "server"),
-                        text(lane, "state")
-                    )
+                    format!("{}/{} {}", text(g, "group"), text(lane, "server"), text(lane, "state"))
                 })
                 .collect();
-            let servers: Vec<&str> = items(&group["servers"])
-                .iter()
-                .filter_map(Value::as_str)
-                .collect();
+            let servers: Vec<&str> =
+                items(&group["servers"]).iter().filter_map(Value::as_str).collect();
             vec![
                 name.clone(),
                 text(group, "logic_groups"),
                 servers.join(", "),
                 format!("{} of {}", lanes.len() - not_up.len(), lanes.len()),
-                if not_up.is_empty() {
-                    "-".to_owned()
-                } else {
-                    not_up.join(", ")
-                },
+                if not_up.is_empty() { "-".to_owned() } else { not_up.join(", ") },
             ]
         })
         .collect()
@@ -166,6 +120,17 @@ fn group_rows(topology: &Value, groups: &Value) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_topology_is_said_once_beside_what_else_is_wrong() {
+        let ready = json!({"ready": false, "detail": ["node b1 is down", "line 3: epoch: falls"]});
+        let topology = json!({"cluster": "dev", "last_error": "line 3: epoch: falls"});
+        let text = summary("here", &ready, &json!({}), &topology);
+        let lines: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
+        assert_eq!(lines, ["node b1 is down", "refused topology: line 3: epoch: falls"]);
+        let fine = summary("here", &ready, &json!({}), &json!({"last_error": null}));
+        assert_eq!(fine.matches("falls").count(), 1, "{fine}");
+    }
 
     #[test]
     fn lanes_that_are_not_up_are_named() {
@@ -177,9 +142,6 @@ mod tests {
             {"group": 1, "physical_group": "b", "lanes": [{"server": "b1", "state": "up"}]},
         ]);
         let rows = group_rows(&topology, &groups);
-        assert_eq!(
-            rows,
-            vec![vec!["a", "0-1", "a1, a2", "1 of 2", "0/a2 down"]]
-        );
+        assert_eq!(rows, vec![vec!["a", "0-1", "a1, a2", "1 of 2", "0/a2 down"]]);
     }
 }

@@ -42,19 +42,11 @@ pub(crate) fn topology(args: &TopologyArgs) -> Result<ExitCode, CtlError> {
             Err(e) => console::warn(e.to_string()),
         },
     }
-    Ok(if loaded.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(STATUS_PROBLEM)
-    })
+    Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(STATUS_PROBLEM) })
 }
 
 fn as_text(file: &Path, topology: &Topology) -> String {
-    let mut text: String = topology
-        .warnings()
-        .iter()
-        .map(|w| format!("warning: {w}\n"))
-        .collect();
+    let mut text: String = topology.warnings().iter().map(|w| format!("warning: {w}\n")).collect();
     text.push_str(&format!(
         "{}: fine: cluster {}, {}, {} logic groups on {} physical groups and {} servers",
         file.display(),

@@ -42,9 +42,7 @@ pub(crate) fn where_is(args: &WhereArgs) -> Result<(), CtlError> {
         ("server", text(&place, "server")),
         ("address", text(&place, "address")),
     ];
-    let rows = rows
-        .map(|(name, value)| vec![name.to_owned(), value])
-        .to_vec();
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]).to_vec();
     console::line(console::table(&["what", "where"], rows));
     Ok(())
 }

@@ -11,18 +11,10 @@ pub(super) const GROUPS_MAX: u16 = 26;
 
 /// `fdht dev`.
 #[derive(Debug, Args)]
-#[command(
-    args_conflicts_with_subcommands = false,
-    subcommand_negates_reqs = true
-)]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
 pub(crate) struct DevArgs {
     /// Folder of the cluster: made when it does not exist, kept between runs.
-    #[arg(
-        long,
-        env = "FDHT_DEV_DIR",
-        default_value = "./fdht-dev",
-        global = true
-    )]
+    #[arg(long, env = "FDHT_DEV_DIR", default_value = "./fdht-dev", global = true)]
     pub(crate) dir: PathBuf,
     /// Physical groups of a new cluster [default: 2].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(GROUPS_MAX)))]

@@ -44,10 +44,7 @@ impl Running {
             .map_err(failed("open", &log))?;
         let log_start = out.metadata().map_err(failed("look at", &log))?.len();
         let also = out.try_clone().map_err(failed("open", &log))?;
-        let spawn = |source| DevError::Spawn {
-            id: member.id.clone(),
-            source,
-        };
+        let spawn = |source| DevError::Spawn { id: member.id.clone(), source };
         let mut child = Command::new(std::env::current_exe().map_err(spawn)?)
             .args(member.command_line(create))
             // Whether data is created is decided here alone.
@@ -64,12 +61,7 @@ impl Running {
             drop(child.wait());
             return Err(e);
         }
-        Ok(Self {
-            child,
-            log,
-            log_start,
-            pid_file,
-        })
+        Ok(Self { child, log, log_start, pid_file })
     }
 
     /// Asks it to stop cleanly.
@@ -119,11 +111,7 @@ fn last_lines(log: &Path, start: u64) -> std::io::Result<String> {
     if last.is_empty() {
         return Ok("  (it wrote nothing)".to_owned());
     }
-    Ok(last
-        .iter()
-        .map(|line| format!("  {line}"))
-        .collect::<Vec<_>>()
-        .join("\n"))
+    Ok(last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))
 }
 
 /// Waits for the children of an earlier `dev` that was killed; they end by themselves. Only a
@@ -133,14 +121,8 @@ pub(super) fn wait_for_leftovers(paths: &Paths) -> Result<(), DevError> {
     let deadline = clock::now() + LEFTOVER_TIME_MAX;
     for entry in fs::read_dir(&pids).map_err(failed("list", &pids))? {
         let path = entry.map_err(failed("list", &pids))?.path();
-        let id = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let pid = fs::read_to_string(&path)
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
         while let Some(pid) = pid.filter(|pid| is_member(*pid, &id, paths.root())) {
             if clock::now() >= deadline {
                 return Err(DevError::StillThere { id, pid });
@@ -158,12 +140,8 @@ fn is_member(pid: i32, id: &str, root: &Path) -> bool {
         return false;
     };
     let words: Vec<&[u8]> = line.split(|b| *b == 0).collect();
-    words
-        .windows(2)
-        .any(|pair| pair == [&b"--id"[..], id.as_bytes()])
-        && words
-            .iter()
-            .any(|word| Path::new(OsStr::from_bytes(word)).starts_with(root))
+    words.windows(2).any(|pair| pair == [&b"--id"[..], id.as_bytes()])
+        && words.iter().any(|word| Path::new(OsStr::from_bytes(word)).starts_with(root))
 }
 
 #[cfg(test)]
@@ -178,20 +156,13 @@ mod tests {
         fs::write(file.path(), format!("{old}{new}")).unwrap();
         let last = last_lines(file.path(), old.len() as u64).unwrap();
         assert_eq!(last.lines().count(), LAST_LINES);
-        assert!(
-            last.starts_with("  line 8\n") && last.ends_with("  line 19"),
-            "{last}"
-        );
+        assert!(last.starts_with("  line 8\n") && last.ends_with("  line 19"), "{last}");
         let nothing = last_lines(file.path(), (old.len() + new.len()) as u64).unwrap();
         assert_eq!(nothing, "  (it wrote nothing)");
     }
 
     #[test]
     fn an_unrelated_process_with_a_pid_of_old_is_no_member() {
-        assert!(!is_member(
-            i32::try_from(std::process::id()).unwrap(),
-            "a1",
-            Path::new("/")
-        ));
+        assert!(!is_member(i32::try_from(std::process::id()).unwrap(), "a1", Path::new("/")));
     }
 }

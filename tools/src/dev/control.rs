@@ -52,20 +52,13 @@ pub(super) type Outcome = Result<String, String>;
 
 /// Opens the control port, writes `dev.json` and turns requests into events from now on.
 pub(super) fn listen(paths: &Paths, events: SyncSender<Event>) -> Result<(), DevError> {
-    let failed = |source: io::Error| DevError::System {
-        what: "open the control port",
-        source,
-    };
+    let failed = |source: io::Error| DevError::System { what: "open the control port", source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
     let mut secret = [0; 16];
     random(&mut secret)?;
     let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let control = listener.local_addr().map_err(failed)?.to_string();
-    let door = Door {
-        pid: std::process::id(),
-        control,
-        token: token.clone(),
-    };
+    let door = Door { pid: std::process::id(), control, token: token.clone() };
     let text = serde_json::to_vec(&door).expect("a number and texts always serialise");
     replace(&paths.control(), &text, 0o600)?;
     let serve = move || {
@@ -75,10 +68,7 @@ pub(super) fn listen(paths: &Paths, events: SyncSender<Event>) -> Result<(), Dev
             drop(answer(&stream, &token, &events));
         }
     };
-    thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(serve)
-        .map_err(failed)?;
+    thread::Builder::new().name("control".to_owned()).spawn(serve).map_err(failed)?;
     Ok(())
 }
 
@@ -92,11 +82,8 @@ fn answer(stream: &TcpStream, token: &str, events: &SyncSender<Event>) -> io::Re
     let (reply, outcome) = sync_channel(1);
     let sent = events.send(Event::Wish(request.wish, reply));
     let stopping = || Err("this `fdht dev` is stopping".to_owned());
-    let outcome: Outcome = if sent.is_ok() {
-        outcome.recv().unwrap_or_else(|_| stopping())
-    } else {
-        stopping()
-    };
+    let outcome: Outcome =
+        if sent.is_ok() { outcome.recv().unwrap_or_else(|_| stopping()) } else { stopping() };
     write_line(stream, &outcome)
 }
 
@@ -120,28 +107,20 @@ pub(super) fn ask(paths: &Paths, action: &Action) -> Result<String, DevError> {
         return Err(not_running());
     }
     let text = std::fs::read_to_string(paths.control()).map_err(|_| not_running())?;
-    let door: Door = serde_json::from_str(&text).map_err(|e| DevError::Settings {
-        path: paths.control(),
-        reason: e.to_string(),
-    })?;
+    let door: Door = serde_json::from_str(&text)
+        .map_err(|e| DevError::Settings { path: paths.control(), reason: e.to_string() })?;
     let wish = match action {
         Action::Start { id } => Wish::Start(id.clone()),
         Action::Stop { id } => Wish::Stop(id.clone()),
     };
-    let request = Request {
-        token: door.token,
-        wish,
-    };
+    let request = Request { token: door.token, wish };
     let talk = || -> io::Result<Outcome> {
         let stream = TcpStream::connect(&door.control)?;
         stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
         write_line(&stream, &request)?;
         Ok(serde_json::from_str(&read_line(&stream)?)?)
     };
-    let failed = |source| DevError::System {
-        what: "talk to the running `fdht dev`",
-        source,
-    };
+    let failed = |source| DevError::System { what: "talk to the running `fdht dev`", source };
     talk().map_err(failed)?.map_err(DevError::Refused)
 }
 
@@ -153,14 +132,8 @@ mod tests {
     fn a_wish_reaches_the_running_one_and_its_outcome_comes_back() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::new(dir.path());
-        let start = Action::Start {
-            id: "a1".to_owned(),
-        };
-        assert_eq!(
-            ask(&paths, &start).unwrap_err().status(),
-            3,
-            "nobody runs there"
-        );
+        let start = Action::Start { id: "a1".to_owned() };
+        assert_eq!(ask(&paths, &start).unwrap_err().status(), 3, "nobody runs there");
 
         let lock = paths.lock().unwrap().unwrap();
         let (events, inbox) = sync_channel(4);
@@ -175,22 +148,12 @@ mod tests {
             }
         });
         assert_eq!(ask(&paths, &start).unwrap(), "a1 is ready");
-        let refused = ask(
-            &paths,
-            &Action::Stop {
-                id: "b9".to_owned(),
-            },
-        )
-        .unwrap_err();
+        let refused = ask(&paths, &Action::Stop { id: "b9".to_owned() }).unwrap_err();
         assert_eq!(refused.to_string(), "b9 does not run");
         assert_eq!(refused.status(), 1);
 
         drop(lock);
-        assert_eq!(
-            ask(&paths, &start).unwrap_err().status(),
-            3,
-            "it ended without cleaning up"
-        );
+        assert_eq!(ask(&paths, &start).unwrap_err().status(), 3, "it ended without cleaning up");
         drop(server);
     }
 }

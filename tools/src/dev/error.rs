@@ -12,11 +12,7 @@ use crate::failure::{STATUS_PROBLEM, STATUS_UNREACHABLE, STATUS_USAGE};
 pub(crate) enum DevError {
     /// A file or folder of the cluster.
     #[error("cannot {what} {}: {source}", path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { what: &'static str, path: PathBuf, source: io::Error },
     /// A file of the cluster that was damaged.
     #[error("{}: {reason}; restore it, or remove the folder to start anew", path.display())]
     Settings { path: PathBuf, reason: String },
@@ -35,11 +31,7 @@ pub(crate) enum DevError {
          name another folder with --dir for another one",
         path.display()
     )]
-    Contradiction {
-        path: PathBuf,
-        has: String,
-        flag: String,
-    },
+    Contradiction { path: PathBuf, has: String, flag: String },
     /// More physical groups than logic groups.
     #[error("--groups {groups} needs at least as many --logic-groups, not {logic_groups}")]
     TooFewLogicGroups { groups: u16, logic_groups: u16 },
@@ -48,12 +40,7 @@ pub(crate) enum DevError {
     SamePort(u16),
     /// An address is taken.
     #[error("{address} ({of}) cannot be used: {source}; {todo}")]
-    Port {
-        address: String,
-        of: String,
-        source: io::Error,
-        todo: String,
-    },
+    Port { address: String, of: String, source: io::Error, todo: String },
     /// No free ports at all.
     #[error("found no {0} free ports on 127.0.0.1")]
     NoPorts(usize),
@@ -65,30 +52,16 @@ pub(crate) enum DevError {
     Spawn { id: String, source: io::Error },
     /// A process ended while the cluster was starting.
     #[error("{id} ended while starting ({status}); the end of {}:\n{last}", log.display())]
-    Ended {
-        id: String,
-        status: String,
-        log: PathBuf,
-        last: String,
-    },
+    Ended { id: String, status: String, log: PathBuf, last: String },
     /// A process did not become ready.
     #[error(
         "{id} was not ready after {seconds} s (--ready-within): {reason}; the end of {}:\n{last}",
         log.display()
     )]
-    NotReady {
-        id: String,
-        seconds: u64,
-        reason: String,
-        log: PathBuf,
-        last: String,
-    },
+    NotReady { id: String, seconds: u64, reason: String, log: PathBuf, last: String },
     /// Signals or the control port cannot be set up.
     #[error("cannot {what}: {source}")]
-    System {
-        what: &'static str,
-        source: io::Error,
-    },
+    System { what: &'static str, source: io::Error },
     /// `start` or `stop` without a running `dev`.
     #[error("no `fdht dev` runs on {dir}: start it with `fdht dev --dir {dir}`", dir = .0.display())]
     NotRunning(PathBuf),

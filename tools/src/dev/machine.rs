@@ -20,19 +20,14 @@ fn share(machine_bytes: Option<u64>, nodes: u64) -> u64 {
 
 /// The memory of the machine or of the control group that this process is in, where it is known.
 fn machine_bytes() -> Option<u64> {
-    let total = fs::read_to_string("/proc/meminfo")
-        .ok()
-        .as_deref()
-        .and_then(mem_total);
+    let total = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(mem_total);
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|text| text.trim().parse().ok());
     [total, limit].into_iter().flatten().min()
 }
 
 fn mem_total(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -47,9 +42,6 @@ mod tests {
         assert_eq!(share(Some(64 << 30), 4), NODE_MIB_MAX);
         assert_eq!(share(Some(64 << 20), 4), NODE_MIB_MIN);
         assert_eq!(share(None, 4), NODE_MIB_MAX);
-        assert_eq!(
-            mem_total("MemFree: 1 kB\nMemTotal:       2048 kB\n"),
-            Some(2 << 20)
-        );
+        assert_eq!(mem_total("MemFree: 1 kB\nMemTotal:       2048 kB\n"), Some(2 << 20));
     }
 }

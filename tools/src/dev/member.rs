@@ -68,13 +68,7 @@ impl Member {
         args.extend(["--listen".into(), OsString::from(&address)]);
         args.extend(["--admin".into(), OsString::from(&admin)]);
         args.push("--exit-on-stdin-eof".into());
-        Self {
-            id: id.to_owned(),
-            role,
-            address,
-            admin,
-            args,
-        }
+        Self { id: id.to_owned(), role, address, admin, args }
     }
 
     /// The command line behind the program's name.
@@ -95,10 +89,7 @@ impl Member {
             }
             Role::Node => {
                 let (file, id) = (paths.topology(), &self.id);
-                format!(
-                    "stop what uses it, or change servers.{id} in {}",
-                    file.display()
-                )
+                format!("stop what uses it, or change servers.{id} in {}", file.display())
             }
         }
     }

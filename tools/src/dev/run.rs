@@ -41,12 +41,16 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), DevError> {
     let Some(_lock) = paths.lock()? else {
         return Err(DevError::AlreadyRuns(args.dir.clone()));
     };
-    let (topology, mut settings) = prepare(args, &paths)?;
+    let Plan { topology, new_file, mut settings } = Plan::make(args, &paths)?;
     let memory_mib = machine::memory_per_node_mib(topology.servers().len());
     let members = Member::all(&paths, &topology, &settings, memory_mib);
     wait_for_leftovers(&paths)?;
     check_ports(&paths, &members)?;
+    // Only now is anything kept: ports that are refused are not those of the next run.
     settings.store(&paths)?;
+    if let Some(text) = new_file {
+        replace(&paths.topology(), text.as_bytes(), 0o644)?;
+    }
     clear_half_made(&paths, &members, &settings)?;
 
     let (events, inbox) = sync_channel(EVENTS_MAX);
@@ -65,44 +69,39 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), DevError> {
     }
 }
 
-/// The kept topology and settings, or new ones. A new topology is written after the settings, so a
-/// run that is killed in between is simply repeated.
-fn prepare(args: &DevArgs, paths: &Paths) -> Result<(Topology, Settings), DevError> {
-    let mut settings = Settings::load(paths)?;
-    let path = paths.topology();
-    let kept = if path.exists() {
-        Some(Topology::load(&path)?)
-    } else {
-        None
-    };
-    let shape = if kept.is_some() {
-        None
-    } else {
-        Some(Shape::of(args)?)
-    };
-    let for_nodes = shape.map_or(0, |shape| shape.servers() * 2);
-    // Four to spare: two for the proxy, and the two that the operator chose may be among them.
-    let mut free = ports::choose(for_nodes + 4)?;
-    free.retain(|port| ![args.port, args.admin_port].contains(&Some(*port)));
-    settings.port = port(args.port, settings.port, PORT, &mut free);
-    settings.admin_port = port(args.admin_port, settings.admin_port, ADMIN_PORT, &mut free);
-    if settings.port == settings.admin_port {
-        return Err(DevError::SamePort(settings.port));
-    }
-    let topology = match (kept, shape) {
-        (Some(topology), _) => {
+/// What is to be started: the kept topology and settings, or new ones.
+struct Plan {
+    topology: Topology,
+    /// The text of a topology that is not kept yet. It is written after the settings, so a run that
+    /// is killed in between is simply repeated.
+    new_file: Option<String>,
+    settings: Settings,
+}
+
+impl Plan {
+    fn make(args: &DevArgs, paths: &Paths) -> Result<Self, DevError> {
+        let mut settings = Settings::load(paths)?;
+        let path = paths.topology();
+        let kept = if path.exists() { Some(Topology::load(&path)?) } else { None };
+        let shape = if kept.is_some() { None } else { Some(Shape::of(args)?) };
+        let for_nodes = shape.map_or(0, |shape| shape.servers() * 2);
+        // Four to spare: two for the proxy, and the two that the operator chose may be among them.
+        let mut free = ports::choose(for_nodes + 4)?;
+        free.retain(|port| ![args.port, args.admin_port].contains(&Some(*port)));
+        settings.port = port(args.port, settings.port, PORT, &mut free);
+        settings.admin_port = port(args.admin_port, settings.admin_port, ADMIN_PORT, &mut free);
+        if settings.port == settings.admin_port {
+            return Err(DevError::SamePort(settings.port));
+        }
+        if let Some(topology) = kept {
             check(args, &topology, &path)?;
-            topology
+            return Ok(Self { topology, new_file: None, settings });
         }
-        (None, shape) => {
-            let shape = shape.expect("without a kept topology there is a shape");
-            let text = shape.topology(&free[..for_nodes]);
-            settings.store(paths)?;
-            replace(&path, text.as_bytes(), 0o644)?;
-            Topology::load(&path)?
-        }
-    };
-    Ok((topology, settings))
+        let shape = shape.expect("without a kept topology there is a shape");
+        let text = shape.topology(&free[..for_nodes]);
+        let topology = Topology::parse(&text).expect("every shape is a valid topology");
+        Ok(Self { topology, new_file: Some(text), settings })
+    }
 }
 
 /// A port of the proxy: what was asked for, else what was kept, else the default. Asking for 0 takes
@@ -123,11 +122,7 @@ fn check_ports(paths: &Paths, members: &[Member]) -> Result<(), DevError> {
         for (address, is_admin) in [(&member.address, false), (&member.admin, true)] {
             ports::check(address).map_err(|source| DevError::Port {
                 address: address.clone(),
-                of: format!(
-                    "{} of {}",
-                    if is_admin { "admin" } else { "address" },
-                    member.id
-                ),
+                of: format!("{} of {}", if is_admin { "admin" } else { "address" }, member.id),
                 source,
                 todo: member.port_advice(paths, is_admin),
             })?;
@@ -142,10 +137,7 @@ fn is_created(settings: &Settings, member: &Member) -> bool {
 
 /// Removes what a first run that was killed left of nodes that never served: no proxy knew them.
 fn clear_half_made(paths: &Paths, members: &[Member], settings: &Settings) -> Result<(), DevError> {
-    for member in members
-        .iter()
-        .filter(|m| m.role == Role::Node && !is_created(settings, m))
-    {
+    for member in members.iter().filter(|m| m.role == Role::Node && !is_created(settings, m)) {
         let dir = paths.node(&member.id);
         if dir.exists() {
             fs::remove_dir_all(&dir).map_err(failed("remove the half-made", &dir))?;
@@ -163,24 +155,17 @@ fn serve(
     settings: &mut Settings,
 ) -> Result<(), Interrupted> {
     let create = |member: &Member| !is_created(settings, member);
-    supervisor
-        .start(Role::Node, create)
-        .map_err(Interrupted::Failed)?;
+    supervisor.start(Role::Node, create).map_err(Interrupted::Failed)?;
     // A node that is live has opened its data. Only then, and before any proxy could write to it,
     // it counts as created.
     supervisor.wait("/livez", args.ready_within)?;
-    let nodes = members
-        .iter()
-        .filter(|m| m.role == Role::Node)
-        .map(|m| m.id.clone());
+    let nodes = members.iter().filter(|m| m.role == Role::Node).map(|m| m.id.clone());
     let nodes: Vec<String> = nodes.filter(|id| !settings.created.contains(id)).collect();
     if !nodes.is_empty() {
         settings.created.extend(nodes);
         settings.store(paths).map_err(Interrupted::Failed)?;
     }
-    supervisor
-        .start(Role::Proxy, |_| false)
-        .map_err(Interrupted::Failed)?;
+    supervisor.start(Role::Proxy, |_| false).map_err(Interrupted::Failed)?;
     supervisor.wait("/readyz", args.ready_within)?;
     console::line(table(paths, members));
     console::line(format!(

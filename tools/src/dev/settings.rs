@@ -26,10 +26,8 @@ impl Settings {
     pub(super) fn load(paths: &Paths) -> Result<Self, DevError> {
         let path = paths.settings();
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| DevError::Settings {
-                path,
-                reason: e.to_string(),
-            }),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|e| DevError::Settings { path, reason: e.to_string() }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self::found(paths),
             Err(e) => Err(failed("read", &path)(e)),
         }
@@ -46,11 +44,7 @@ impl Settings {
                 created.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
-        Ok(Self {
-            port: 0,
-            admin_port: 0,
-            created,
-        })
+        Ok(Self { port: 0, admin_port: 0, created })
     }
 
     /// Keeps the settings durably.
@@ -80,9 +74,6 @@ mod tests {
         assert_eq!(Settings::load(&paths).unwrap(), settings);
 
         fs::write(paths.settings(), "{").unwrap();
-        assert!(matches!(
-            Settings::load(&paths),
-            Err(DevError::Settings { .. })
-        ));
+        assert!(matches!(Settings::load(&paths), Err(DevError::Settings { .. })));
     }
 }

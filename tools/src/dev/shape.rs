@@ -27,17 +27,10 @@ impl Shape {
         let groups = args.groups.unwrap_or(DEFAULTS.0);
         let logic_groups = args.logic_groups.unwrap_or(DEFAULTS.2);
         if logic_groups < groups {
-            return Err(DevError::TooFewLogicGroups {
-                groups,
-                logic_groups,
-            });
+            return Err(DevError::TooFewLogicGroups { groups, logic_groups });
         }
         let servers_per_group = args.servers_per_group.unwrap_or(DEFAULTS.1);
-        Ok(Self {
-            groups,
-            servers_per_group,
-            logic_groups,
-        })
+        Ok(Self { groups, servers_per_group, logic_groups })
     }
 
     /// How many servers there are.
@@ -53,9 +46,8 @@ impl Shape {
         let mut first = None;
         for group in 0..self.groups {
             let letter = group_name(group);
-            let names: Vec<String> = (1..=self.servers_per_group)
-                .map(|n| format!("{letter}{n}"))
-                .collect();
+            let names: Vec<String> =
+                (1..=self.servers_per_group).map(|n| format!("{letter}{n}")).collect();
             for name in &names {
                 let Some([address, admin]) = ports.next() else {
                     continue;
@@ -107,11 +99,7 @@ fn group_name(group: u16) -> char {
 /// Whether what the flags ask for is what the cluster at `path` is. Flags that were left out fit.
 pub(super) fn check(args: &DevArgs, topology: &Topology, path: &Path) -> Result<(), DevError> {
     let contradiction = |has: String, flag: String| {
-        Err(DevError::Contradiction {
-            path: path.to_owned(),
-            has,
-            flag,
-        })
+        Err(DevError::Contradiction { path: path.to_owned(), has, flag })
     };
     let groups = topology.physical_groups();
     if let Some(wanted) = args.groups
@@ -121,15 +109,9 @@ pub(super) fn check(args: &DevArgs, topology: &Topology, path: &Path) -> Result<
         return contradiction(has, format!("--groups {wanted}"));
     }
     if let Some(wanted) = args.servers_per_group {
-        let other = groups
-            .iter()
-            .find(|g| g.servers.len() != usize::from(wanted));
+        let other = groups.iter().find(|g| g.servers.len() != usize::from(wanted));
         if let Some(group) = other {
-            let has = format!(
-                "{} servers in physical group {}",
-                group.servers.len(),
-                group.name
-            );
+            let has = format!("{} servers in physical group {}", group.servers.len(), group.name);
             return contradiction(has, format!("--servers-per-group {wanted}"));
         }
     }
@@ -164,20 +146,13 @@ mod tests {
         for groups in [1, 2, 3, 17, GROUPS_MAX] {
             for servers_per_group in [1, 2, 3, 16] {
                 for logic_groups in [groups, 61.max(groups)] {
-                    let shape = Shape {
-                        groups,
-                        servers_per_group,
-                        logic_groups,
-                    };
+                    let shape = Shape { groups, servers_per_group, logic_groups };
                     let ports: Vec<u16> = (20_000..).take(shape.servers() * 2).collect();
                     let text = shape.topology(&ports);
                     let topology = Topology::parse(&text)
                         .unwrap_or_else(|problems| panic!("{shape:?}\n{text}\n{problems}"));
-                    let shares: Vec<usize> = topology
-                        .physical_groups()
-                        .iter()
-                        .map(|g| g.logic_groups.len())
-                        .collect();
+                    let shares: Vec<usize> =
+                        topology.physical_groups().iter().map(|g| g.logic_groups.len()).collect();
                     let (least, most) = (shares.iter().min(), shares.iter().max());
                     assert!(most.unwrap() - least.unwrap() <= 1, "{shares:?}");
                     assert_eq!(topology.servers().len(), shape.servers());
@@ -188,28 +163,18 @@ mod tests {
 
     #[test]
     fn servers_are_named_after_their_group() {
-        let text = Shape::of(&args(""))
-            .unwrap()
-            .topology(&(1..=8).collect::<Vec<_>>());
+        let text = Shape::of(&args("")).unwrap().topology(&(1..=8).collect::<Vec<_>>());
         assert!(
             text.contains("b1: { address: \"127.0.0.1:5\", admin: \"127.0.0.1:6\" }"),
             "{text}"
         );
-        assert!(
-            text.contains("a: { servers: [a1, a2], logic_groups: \"0-7\" }"),
-            "{text}"
-        );
-        assert!(
-            text.contains("b: { servers: [b1, b2], logic_groups: \"8-16\" }"),
-            "{text}"
-        );
+        assert!(text.contains("a: { servers: [a1, a2], logic_groups: \"0-7\" }"), "{text}");
+        assert!(text.contains("b: { servers: [b1, b2], logic_groups: \"8-16\" }"), "{text}");
     }
 
     #[test]
     fn flags_that_contradict_the_kept_file_are_refused() {
-        let text = Shape::of(&args(""))
-            .unwrap()
-            .topology(&(1..=8).collect::<Vec<_>>());
+        let text = Shape::of(&args("")).unwrap().topology(&(1..=8).collect::<Vec<_>>());
         let topology = Topology::parse(&text).unwrap();
         let path = Path::new("d/topology.yaml");
         for fine in ["", "--groups 2", "--servers-per-group 2 --logic-groups 17"] {
@@ -219,10 +184,7 @@ mod tests {
             let error = check(&args(wrong), &topology, path).unwrap_err();
             assert_eq!(error.status(), 2);
             let text = error.to_string();
-            assert!(
-                text.starts_with("d/topology.yaml has ") && text.contains(wrong),
-                "{text}"
-            );
+            assert!(text.starts_with("d/topology.yaml has ") && text.contains(wrong), "{text}");
         }
     }
 

@@ -12,14 +12,8 @@ use super::supervisor::Event;
 
 /// Sends [`Event::Stop`] for every SIGINT, SIGTERM and SIGHUP from now on.
 pub(super) fn listen(events: SyncSender<Event>) -> Result<(), DevError> {
-    let failed = |source: io::Error| DevError::System {
-        what: "listen for signals",
-        source,
-    };
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+    let failed = |source: io::Error| DevError::System { what: "listen for signals", source };
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (mut interrupt, mut terminate, mut hangup) = runtime
         .block_on(async {
             Ok((
@@ -43,9 +37,6 @@ pub(super) fn listen(events: SyncSender<Event>) -> Result<(), DevError> {
             }
         });
     };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(wait)
-        .map_err(failed)?;
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(failed)?;
     Ok(())
 }

@@ -56,13 +56,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Supervises `members`; none runs yet.
     pub(super) fn new(paths: Paths, members: Vec<Member>, events: Receiver<Event>) -> Self {
-        Self {
-            paths,
-            members,
-            running: BTreeMap::new(),
-            events,
-            starting: Vec::new(),
-        }
+        Self { paths, members, running: BTreeMap::new(), events, starting: Vec::new() }
     }
 
     /// Starts the members of a role; `create` says which nodes make their data.
@@ -81,12 +75,8 @@ impl Supervisor {
     /// Waits until all that run answer `path` with 200.
     pub(super) fn wait(&mut self, path: &str, time_max: Duration) -> Result<(), Interrupted> {
         let deadline = clock::now() + time_max;
-        let mut left: Vec<Member> = self
-            .members
-            .iter()
-            .filter(|m| self.running.contains_key(&m.id))
-            .cloned()
-            .collect();
+        let mut left: Vec<Member> =
+            self.members.iter().filter(|m| self.running.contains_key(&m.id)).cloned().collect();
         loop {
             let mut reason = String::new();
             left.retain(|member| match probe(&member.admin, path) {
@@ -105,13 +95,7 @@ impl Supervisor {
             if clock::now() >= deadline {
                 let (id, seconds) = (last.id.clone(), time_max.as_secs());
                 let (log, last) = self.log_of(&id);
-                let late = DevError::NotReady {
-                    id,
-                    seconds,
-                    reason,
-                    log,
-                    last,
-                };
+                let late = DevError::NotReady { id, seconds, reason, log, last };
                 return Err(Interrupted::Failed(late));
             }
             match self.events.recv_timeout(TICK) {
@@ -148,11 +132,7 @@ impl Supervisor {
     /// Stops the proxy, then the nodes. A second request to stop kills what is left.
     pub(super) fn stop_all(&mut self) {
         for role in [Role::Proxy, Role::Node] {
-            let ids = self
-                .members
-                .iter()
-                .filter(|m| m.role == role)
-                .map(|m| m.id.clone());
+            let ids = self.members.iter().filter(|m| m.role == role).map(|m| m.id.clone());
             self.stop(ids.collect());
         }
     }
@@ -168,11 +148,7 @@ impl Supervisor {
             Ok(child) => {
                 self.running.insert(id.to_owned(), child);
                 let deadline = clock::now() + START_TIME_MAX;
-                self.starting.push(Starting {
-                    id: id.to_owned(),
-                    reply,
-                    deadline,
-                });
+                self.starting.push(Starting { id: id.to_owned(), reply, deadline });
             }
             Err(text) => drop(reply.try_send(Err(text))),
         }
@@ -273,12 +249,7 @@ impl Supervisor {
     fn ended(&mut self, id: &str, status: String) -> DevError {
         let (log, last) = self.log_of(id);
         self.running.remove(id);
-        DevError::Ended {
-            id: id.to_owned(),
-            status,
-            log,
-            last,
-        }
+        DevError::Ended { id: id.to_owned(), status, log, last }
     }
 
     fn log_of(&self, id: &str) -> (std::path::PathBuf, String) {
@@ -290,9 +261,6 @@ impl Supervisor {
 
     fn unknown(&self, id: &str) -> String {
         let ids: Vec<&str> = self.members.iter().map(|m| m.id.as_str()).collect();
-        format!(
-            "there is no {id:?} in this cluster; it has {}",
-            ids.join(", ")
-        )
+        format!("there is no {id:?} in this cluster; it has {}", ids.join(", "))
     }
 }

@@ -23,11 +23,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
             let index = (bits >> (18 - 6 * sextet)) & 63;
             // A chunk of n bytes has n + 1 characters.
             let used = sextet <= chunk.len();
-            text.push(if used {
-                char::from(ALPHABET[index as usize])
-            } else {
-                '='
-            });
+            text.push(if used { char::from(ALPHABET[index as usize]) } else { '=' });
         }
     }
     text
@@ -39,12 +35,7 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Base64Error> {
     if !text.len().is_multiple_of(4) {
         return Err(Base64Error::Length);
     }
-    let padding = text
-        .iter()
-        .rev()
-        .take(2)
-        .take_while(|c| **c == b'=')
-        .count();
+    let padding = text.iter().rev().take(2).take_while(|c| **c == b'=').count();
     let digits = &text[..text.len() - padding];
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for (chunk_index, chunk) in digits.chunks(4).enumerate() {

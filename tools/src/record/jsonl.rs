@@ -49,10 +49,7 @@ pub(crate) enum JsonError {
 
 /// The record as one line, without the line feed.
 pub(crate) fn to_json(record: &Record) -> String {
-    let mut line = Line {
-        expire_at_ms: record.expire_at_ms,
-        ..Line::default()
-    };
+    let mut line = Line { expire_at_ms: record.expire_at_ms, ..Line::default() };
     let namespace = record.namespace.as_deref().filter(|ns| !ns.is_empty());
     (line.ns, line.ns_base64) = split(namespace);
     (line.obj, line.obj_base64) = split(Some(&record.object));
@@ -92,9 +89,9 @@ fn join(
     match (text, coded) {
         (Some(_), Some(_)) => Err(JsonError::Both(name)),
         (Some(text), None) => Ok(Some(text.into_bytes())),
-        (None, Some(coded)) => base64::decode(&coded)
-            .map(Some)
-            .map_err(|e| JsonError::Base64(name, e)),
+        (None, Some(coded)) => {
+            base64::decode(&coded).map(Some).map_err(|e| JsonError::Base64(name, e))
+        }
         (None, None) => Ok(None),
     }
 }
@@ -141,24 +138,12 @@ mod tests {
     fn wrong_lines_say_what_is_wrong() {
         for (line, says) in [
             ("{", "not a record"),
-            (
-                r#"{"obj":"a"}"#,
-                "\"value\" (or \"value_base64\") is missing",
-            ),
+            (r#"{"obj":"a"}"#, "\"value\" (or \"value_base64\") is missing"),
             (r#"{"value":"a"}"#, "\"obj\" (or \"obj_base64\") is missing"),
-            (
-                r#"{"obj":"a","value":"b","vlaue":"c"}"#,
-                "unknown field `vlaue`",
-            ),
+            (r#"{"obj":"a","value":"b","vlaue":"c"}"#, "unknown field `vlaue`"),
             (r#"{"obj":"a","value":1}"#, "invalid type"),
-            (
-                r#"{"obj":"a","value":"b","value_base64":"Yg=="}"#,
-                "exclude each other",
-            ),
-            (
-                r#"{"obj_base64":"*","value":"b"}"#,
-                "\"obj_base64\": base64",
-            ),
+            (r#"{"obj":"a","value":"b","value_base64":"Yg=="}"#, "exclude each other"),
+            (r#"{"obj_base64":"*","value":"b"}"#, "\"obj_base64\": base64"),
         ] {
             let text = from_json(line.as_bytes()).unwrap_err().to_string();
             assert!(text.contains(says), "{line}: {text}");

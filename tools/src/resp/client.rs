@@ -30,11 +30,7 @@ pub(crate) enum ClientError {
     Garbage { address: String, source: CodecError },
     /// The namespace cannot be selected.
     #[error("{address} refused SELECT {namespace}: {reply}")]
-    Namespace {
-        address: String,
-        namespace: String,
-        reply: String,
-    },
+    Namespace { address: String, namespace: String, reply: String },
 }
 
 impl ClientError {
@@ -63,10 +59,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to `host:port`.
     pub(crate) fn connect(address: &str) -> Result<Self, ClientError> {
-        let lookup = |source| ClientError::Address {
-            address: address.to_owned(),
-            source,
-        };
+        let lookup = |source| ClientError::Address { address: address.to_owned(), source };
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for target in address.to_socket_addrs().map_err(lookup)? {
             let stream = TcpStream::connect_timeout(&target, CONNECT_TIME_MAX).and_then(|stream| {
@@ -80,10 +73,7 @@ impl Client {
                 Err(e) => last = e,
             }
         }
-        Err(ClientError::Connect {
-            address: address.to_owned(),
-            source: last,
-        })
+        Err(ClientError::Connect { address: address.to_owned(), source: last })
     }
 
     fn over(address: &str, stream: TcpStream) -> Self {
@@ -100,11 +90,7 @@ impl Client {
 
     /// Selects the namespace for what follows; the empty one is database 0.
     pub(crate) fn select(&mut self, namespace: &[u8]) -> Result<(), ClientError> {
-        let name = if namespace.is_empty() {
-            b"0"
-        } else {
-            namespace
-        };
+        let name = if namespace.is_empty() { b"0" } else { namespace };
         match self.call(&[b"SELECT", name])? {
             Reply::Error(reply) => Err(ClientError::Namespace {
                 address: self.address.clone(),
@@ -131,9 +117,7 @@ impl Client {
     /// Sends what was queued and returns one reply per command, in order.
     pub(crate) fn exchange(&mut self) -> Result<Vec<Reply>, ClientError> {
         let out = std::mem::take(&mut self.out);
-        self.stream
-            .write_all(&out)
-            .map_err(|source| self.lost(source))?;
+        self.stream.write_all(&out).map_err(|source| self.lost(source))?;
         let mut replies = Vec::with_capacity(self.queued);
         while replies.len() < self.queued {
             replies.push(self.read_reply()?);
@@ -148,10 +132,7 @@ impl Client {
                 Ok(Some(reply)) => return Ok(reply),
                 Ok(None) => self.read_more()?,
                 Err(source) => {
-                    return Err(ClientError::Garbage {
-                        address: self.address.clone(),
-                        source,
-                    });
+                    return Err(ClientError::Garbage { address: self.address.clone(), source });
                 }
             }
         }
@@ -170,15 +151,11 @@ impl Client {
                 Err(e) => break Err(e),
             }
         };
-        self.input
-            .truncate(len + count.as_ref().copied().unwrap_or(0));
+        self.input.truncate(len + count.as_ref().copied().unwrap_or(0));
         count.map(|_| ()).map_err(|source| self.lost(source))
     }
 
     fn lost(&self, source: io::Error) -> ClientError {
-        ClientError::Lost {
-            address: self.address.clone(),
-            source,
-        }
+        ClientError::Lost { address: self.address.clone(), source }
     }
 }

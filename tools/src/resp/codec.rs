@@ -172,11 +172,7 @@ pub(crate) fn skip(from: &[u8]) -> Result<Option<(Outcome, usize)>, CodecError> 
 fn take_line<'a>(from: &'a [u8], at: &mut usize) -> Result<Option<(u8, &'a [u8])>, CodecError> {
     let rest = from.get(*at..).unwrap_or_default();
     let Some(end) = rest.iter().take(LINE_BYTES_MAX).position(|b| *b == b'\r') else {
-        return if rest.len() > LINE_BYTES_MAX {
-            Err(CodecError::TooLong)
-        } else {
-            Ok(None)
-        };
+        return if rest.len() > LINE_BYTES_MAX { Err(CodecError::TooLong) } else { Ok(None) };
     };
     if rest.len() < end + 2 {
         return Ok(None);
@@ -207,10 +203,7 @@ fn take_bulk<'a>(
 }
 
 fn number(line: &[u8]) -> Result<i64, CodecError> {
-    std::str::from_utf8(line)
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .ok_or(CodecError::Number)
+    std::str::from_utf8(line).ok().and_then(|s| s.parse().ok()).ok_or(CodecError::Number)
 }
 
 /// A length that is at most `max`; `None` for the -1 of a nil.
@@ -238,45 +231,27 @@ mod tests {
 
     fn decode(from: &[u8]) -> Result<Option<(Reply, usize)>, CodecError> {
         let mut at = 0;
-        Ok(Decoder::default()
-            .next(from, &mut at)?
-            .map(|reply| (reply, at)))
+        Ok(Decoder::default().next(from, &mut at)?.map(|reply| (reply, at)))
     }
 
     #[test]
     fn replies_are_taken_only_when_complete() {
         let bytes = b"*3\r\n$1\r\na\r\n*2\r\n:-7\r\n$-1\r\n+OK\r\n";
         let inner = Reply::Array(vec![Reply::Int(-7), Reply::Nil]);
-        let whole = Reply::Array(vec![
-            Reply::Bulk(b"a".to_vec()),
-            inner,
-            Reply::Simple(b"OK".to_vec()),
-        ]);
+        let whole =
+            Reply::Array(vec![Reply::Bulk(b"a".to_vec()), inner, Reply::Simple(b"OK".to_vec())]);
         for cut in 0..bytes.len() {
             let (mut decoder, mut at) = (Decoder::default(), 0);
-            assert_eq!(
-                decoder.next(&bytes[..cut], &mut at),
-                Ok(None),
-                "cut at {cut}"
-            );
-            assert_eq!(
-                decoder.next(bytes, &mut at),
-                Ok(Some(whole.clone())),
-                "cut at {cut}"
-            );
+            assert_eq!(decoder.next(&bytes[..cut], &mut at), Ok(None), "cut at {cut}");
+            assert_eq!(decoder.next(bytes, &mut at), Ok(Some(whole.clone())), "cut at {cut}");
             assert_eq!(at, bytes.len());
         }
     }
 
     #[test]
     fn skipping_takes_as_many_bytes_as_decoding() {
-        for bytes in [
-            &b"+OK\r\nrest"[..],
-            b"$3\r\nabc\r\n+",
-            b"$-1\r\n",
-            b":12\r\n",
-            b"-ERR x\r\n",
-        ] {
+        for bytes in [&b"+OK\r\nrest"[..], b"$3\r\nabc\r\n+", b"$-1\r\n", b":12\r\n", b"-ERR x\r\n"]
+        {
             let (reply, len) = decode(bytes).unwrap().unwrap();
             let (outcome, skipped) = skip(bytes).unwrap().unwrap();
             assert_eq!(skipped, len);

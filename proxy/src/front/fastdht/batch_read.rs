@@ -51,11 +51,7 @@ impl BatchRead {
     /// Submits the first multi-get of each lane.
     pub(super) fn start(keys: &Keys<'_>, submit: &mut dyn Submit) -> Self {
         let keys = Names::of_keys(keys);
-        let lane = |keys| Lane {
-            keys,
-            read: 0,
-            parts: ValueParts::default(),
-        };
+        let lane = |keys| Lane { keys, read: 0, parts: ValueParts::default() };
         let lanes: Vec<_> = keys.by_lane(submit).into_iter().map(lane).collect();
         let batch = Self {
             statuses: vec![status::UNKNOWN; keys.len()],
@@ -74,16 +70,8 @@ impl BatchRead {
     }
 
     fn ask_many(&self, part: u32, lane: &Lane, submit: &mut dyn Submit) {
-        let at = lane
-            .keys
-            .iter()
-            .skip(lane.read)
-            .map(|&index| self.keys.address(index))
-            .collect();
-        let many = GetMany {
-            at,
-            bytes_max: PART_BYTES,
-        };
+        let at = lane.keys.iter().skip(lane.read).map(|&index| self.keys.address(index)).collect();
+        let many = GetMany { at, bytes_max: PART_BYTES };
         submit.submit(part, &Op::GetMany(many), Durability::default());
     }
 
@@ -109,9 +97,7 @@ impl BatchRead {
             return Progress::Waiting;
         }
         self.finish(to, submit.now_ms(), out);
-        self.statuses
-            .iter()
-            .for_each(|&status| counters.get.add(Counter::of_status(status)));
+        self.statuses.iter().for_each(|&status| counters.get.add(Counter::of_status(status)));
         Progress::Done
     }
 
@@ -133,10 +119,7 @@ impl BatchRead {
                 Lookup::Found(found) => match self.add(part, index, found) {
                     Ok(status) => status,
                     Err(next) => {
-                        let get = Get {
-                            at: self.keys.address(index),
-                            part: next,
-                        };
+                        let get = Get { at: self.keys.address(index), part: next };
                         submit.submit(part, &Op::Get(get), Durability::default());
                         return false;
                     }
@@ -200,13 +183,8 @@ impl BatchRead {
         let Some(lane) = self.lanes.get(part as usize) else {
             return false;
         };
-        let found = lane
-            .keys
-            .iter()
-            .filter(|&&index| self.status(index) == status::OK);
-        let action = Action::Touch {
-            rule: ExpiryRule::Always,
-        };
+        let found = lane.keys.iter().filter(|&&index| self.status(index) == status::OK);
+        let action = Action::Touch { rule: ExpiryRule::Always };
         let write = |&index: &usize| Write {
             at: self.keys.address(index),
             action,
@@ -217,10 +195,7 @@ impl BatchRead {
         if writes.is_empty() {
             return false;
         }
-        let batch = Batch {
-            conditions: Vec::new(),
-            writes,
-        };
+        let batch = Batch { conditions: Vec::new(), writes };
         submit.submit(part, &Op::Batch(batch), Durability::default());
         true
     }

@@ -60,23 +60,13 @@ impl BatchWrite {
         let statuses = vec![status::UNKNOWN; keys.len()];
         let lanes = keys.by_lane(submit);
         let unanswered = lanes.len();
-        Self {
-            keys,
-            deletes,
-            statuses,
-            lanes,
-            unanswered,
-            stored: None,
-        }
+        Self { keys, deletes, statuses, lanes, unanswered, stored: None }
     }
 
     fn submit<'a>(&'a self, submit: &mut dyn Submit, write: impl Fn(usize) -> Write<'a>) {
         for (part, keys) in (0..).zip(&self.lanes) {
             let writes = keys.iter().map(|&index| write(index)).collect();
-            let batch = Batch {
-                conditions: Vec::new(),
-                writes,
-            };
+            let batch = Batch { conditions: Vec::new(), writes };
             submit.submit(part, &Op::Batch(batch), Durability::default());
         }
     }
@@ -91,11 +81,7 @@ impl BatchWrite {
         out: &mut Vec<u8>,
         counters: &mut Counters,
     ) -> Progress {
-        let keys = self
-            .lanes
-            .get(part as usize)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let keys = self.lanes.get(part as usize).map(Vec::as_slice).unwrap_or_default();
         match answer {
             Ok(Reply::Batch(reply)) => {
                 for (&index, written) in keys.iter().zip(&reply.written) {
@@ -107,8 +93,7 @@ impl BatchWrite {
             Ok(_) => {}
             Err(failure) => {
                 let status = status::of(&failure);
-                keys.iter()
-                    .for_each(|&index| set(&mut self.statuses, index, status));
+                keys.iter().for_each(|&index| set(&mut self.statuses, index, status));
             }
         }
         self.unanswered -= 1;
@@ -116,14 +101,8 @@ impl BatchWrite {
             return Progress::Waiting;
         }
         self.finish(to, submit.now_ms(), out);
-        let counter = if self.deletes {
-            &mut counters.delete
-        } else {
-            &mut counters.set
-        };
-        self.statuses
-            .iter()
-            .for_each(|&status| counter.add(Counter::of_status(status)));
+        let counter = if self.deletes { &mut counters.delete } else { &mut counters.set };
+        self.statuses.iter().for_each(|&status| counter.add(Counter::of_status(status)));
         Progress::Done
     }
 
@@ -148,11 +127,7 @@ impl BatchWrite {
 }
 
 fn of_write(deletes: bool, written: &Written<'_>) -> u8 {
-    if deletes {
-        of_delete(written.existed)
-    } else {
-        status::OK
-    }
+    if deletes { of_delete(written.existed) } else { status::OK }
 }
 
 fn set(statuses: &mut [u8], index: usize, status: u8) {
@@ -163,10 +138,7 @@ fn set(statuses: &mut [u8], index: usize, status: u8) {
 
 /// How many keys succeeded; none when none did, which is answered with a header alone.
 pub(super) fn successes(statuses: &[u8]) -> Option<usize> {
-    let count = statuses
-        .iter()
-        .filter(|&&status| status == status::OK)
-        .count();
+    let count = statuses.iter().filter(|&&status| status == status::OK).count();
     (count > 0).then_some(count)
 }
 

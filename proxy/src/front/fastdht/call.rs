@@ -49,15 +49,8 @@ pub(super) enum Single {
 
 impl FastDhtCall {
     pub(super) fn new(header: &Header, kind: Kind) -> Self {
-        let reply_to = ReplyTo {
-            echo: Echo::of(header),
-            wish: Wish::of(header),
-        };
-        Self {
-            reply_to,
-            counters: Counters::default(),
-            kind,
-        }
+        let reply_to = ReplyTo { echo: Echo::of(header), wish: Wish::of(header) };
+        Self { reply_to, counters: Counters::default(), kind }
     }
 
     /// Whether the connection closes after the answer.

@@ -74,42 +74,17 @@ pub fn decode(input: &[u8], package_max: usize) -> Result<Option<Frame<'_>>, Fra
     let body_bytes = usize::try_from(length).map_err(|_| FrameError::Negative(length))?;
     let bytes = HEADER_BYTES + body_bytes;
     if bytes > package_max {
-        return Err(FrameError::OverLimit {
-            bytes,
-            max: package_max,
-        });
+        return Err(FrameError::OverLimit { bytes, max: package_max });
     }
     let Some((header, rest)) = input.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
-    Ok(rest.get(..body_bytes).map(|body| Frame {
-        header: header_of(header),
-        body,
-    }))
+    Ok(rest.get(..body_bytes).map(|body| Frame { header: header_of(header), body }))
 }
 
 fn header_of(bytes: &[u8; HEADER_BYTES]) -> Header {
-    let [
-        _,
-        _,
-        _,
-        _,
-        h0,
-        h1,
-        h2,
-        h3,
-        t0,
-        t1,
-        t2,
-        t3,
-        e0,
-        e1,
-        e2,
-        e3,
-        command,
-        keep_alive,
-        _,
-    ] = *bytes;
+    let [_, _, _, _, h0, h1, h2, h3, t0, t1, t2, t3, e0, e1, e2, e3, command, keep_alive, _] =
+        *bytes;
     Header {
         key_hash: i32::from_be_bytes([h0, h1, h2, h3]),
         timestamp: i32::from_be_bytes([t0, t1, t2, t3]),
@@ -140,13 +115,7 @@ mod tests {
         }
         let frame = decode(&bytes, 1000).unwrap().unwrap();
         assert_eq!((frame.body, frame.bytes()), (&b"abc"[..], 22));
-        let header = Header {
-            key_hash: 7,
-            timestamp: 8,
-            expires: -1,
-            command: 13,
-            keep_alive: 1,
-        };
+        let header = Header { key_hash: 7, timestamp: 8, expires: -1, command: 13, keep_alive: 1 };
         assert_eq!(frame.header, header);
     }
 
@@ -155,10 +124,7 @@ mod tests {
         assert_eq!(decode(&[0xff; 4], 1000), Err(FrameError::Negative(-1)));
         assert_eq!(
             decode(&982_i32.to_be_bytes(), 1000),
-            Err(FrameError::OverLimit {
-                bytes: 1001,
-                max: 1000
-            })
+            Err(FrameError::OverLimit { bytes: 1001, max: 1000 })
         );
         assert_eq!(decode(&981_i32.to_be_bytes(), 1000), Ok(None));
         assert!(decode(&i32::MAX.to_be_bytes(), PACKAGE_BYTES_MAX).is_err());

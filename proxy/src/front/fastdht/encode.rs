@@ -20,17 +20,8 @@ pub(super) struct Echo {
 impl Echo {
     /// What to repeat of this header.
     pub(super) fn of(header: &Header) -> Self {
-        let Header {
-            key_hash,
-            expires,
-            keep_alive,
-            ..
-        } = *header;
-        Self {
-            key_hash,
-            expires,
-            keep_alive,
-        }
+        let Header { key_hash, expires, keep_alive, .. } = *header;
+        Self { key_hash, expires, keep_alive }
     }
 
     /// The same with another expiry.

@@ -26,10 +26,7 @@ pub(super) struct Wish {
 impl Wish {
     /// What the header says.
     pub(super) fn of(header: &Header) -> Self {
-        Self {
-            timestamp: header.timestamp,
-            expires: header.expires,
-        }
+        Self { timestamp: header.timestamp, expires: header.expires }
     }
 
     /// Whether a reading request leaves the expiry alone.
@@ -50,11 +47,7 @@ impl Wish {
 
     /// What the answer's header says about an expiry that was stored for this wish.
     pub(super) fn answer(self, expire_at_ms: u64) -> i32 {
-        if self.expires < 0 {
-            self.expires
-        } else {
-            seconds(expire_at_ms)
-        }
+        if self.expires < 0 { self.expires } else { seconds(expire_at_ms) }
     }
 }
 
@@ -76,10 +69,7 @@ mod tests {
         assert_eq!(wish(-5, 160).expiry(), Expiry::At(160_000));
         assert_eq!(wish(100, 0).expiry(), Expiry::Never);
         assert_eq!(wish(100, -1).expiry(), Expiry::At(1));
-        assert_eq!(
-            wish(i32::MAX, 1).expiry(),
-            Expiry::AfterSeconds(1 - i32::MAX)
-        );
+        assert_eq!(wish(i32::MAX, 1).expiry(), Expiry::AfterSeconds(1 - i32::MAX));
         assert!(wish(100, -1).is_none() && !wish(100, 0).is_none());
     }
 
@@ -87,21 +77,7 @@ mod tests {
     fn answers_round_up_and_repeat_negative_wishes() {
         assert_eq!([0, 1, 1000, 1001].map(seconds), [0, 1, 1, 2]);
         assert_eq!(seconds(u64::MAX), i32::MAX);
-        assert_eq!(
-            Wish {
-                timestamp: 9,
-                expires: -7
-            }
-            .answer(1),
-            -7
-        );
-        assert_eq!(
-            Wish {
-                timestamp: 9,
-                expires: 10
-            }
-            .answer(4_001),
-            5
-        );
+        assert_eq!(Wish { timestamp: 9, expires: -7 }.answer(1), -7);
+        assert_eq!(Wish { timestamp: 9, expires: 10 }.answer(4_001), 5);
     }
 }

@@ -72,8 +72,7 @@ impl Model {
     fn fields(&self, object: Object<'_>) -> Vec<(&Option<Name>, &Record)> {
         let key = (object.namespace.to_vec(), object.name.to_vec());
         let all = self.objects.get(&key).into_iter().flatten();
-        all.filter(|(_, record)| record.expire_at == 0 || record.expire_at > self.now_ms)
-            .collect()
+        all.filter(|(_, record)| record.expire_at == 0 || record.expire_at > self.now_ms).collect()
     }
 
     fn kind(&self, object: Object<'_>) -> ObjectKind {
@@ -93,10 +92,7 @@ impl Model {
 
     fn record(&self, at: Address<'_>) -> Option<&Record> {
         let name = field_name(at.field);
-        self.fields(at.object)
-            .into_iter()
-            .find(|(field, _)| **field == name)
-            .map(|(_, r)| r)
+        self.fields(at.object).into_iter().find(|(field, _)| **field == name).map(|(_, r)| r)
     }
 
     fn get(&self, get: &Get<'_>) -> Lookup<'_> {
@@ -116,10 +112,7 @@ impl Model {
         let bytes_max = (bytes_max as usize).min(self.part_max);
         let (mut lookups, mut bytes) = (Vec::new(), 0);
         for &at in at {
-            let part = common::op::Part {
-                offset: 0,
-                limit: u32::MAX,
-            };
+            let part = common::op::Part { offset: 0, limit: u32::MAX };
             let mut lookup = self.get(&Get { at, part });
             if let Lookup::Found(found) = &mut lookup {
                 bytes += found.total as usize;
@@ -150,17 +143,9 @@ impl Model {
             }
             let value = if range.values { &record.value[..] } else { b"" };
             let value = &value[..value.len().min(bytes_max)];
-            fields.push(RangeField {
-                name,
-                found: found(record, value),
-            });
+            fields.push(RangeField { name, found: found(record, value) });
         }
-        RangeReply {
-            kind,
-            expire_at: 0,
-            fields,
-            more,
-        }
+        RangeReply { kind, expire_at: 0, fields, more }
     }
 
     fn write(&mut self, write: &Write<'_>) -> Result<Owned, FailureCode> {
@@ -198,41 +183,20 @@ impl Model {
             return Ok(self.owned(existed, existed, old.filter(|_| write.want == Want::Value)));
         };
         self.writes += 1;
-        let expire_at = resolve(
-            write.expiry,
-            self.now_ms,
-            old.map_or(0, |old| old.expire_at),
-        );
-        let record = Record {
-            value,
-            expire_at,
-            version: self.version(),
-        };
-        self.objects
-            .entry(key)
-            .or_default()
-            .insert(name, record.clone());
+        let expire_at = resolve(write.expiry, self.now_ms, old.map_or(0, |old| old.expire_at));
+        let record = Record { value, expire_at, version: self.version() };
+        self.objects.entry(key).or_default().insert(name, record.clone());
         let mut owned = self.owned(true, existed, Some(record));
         owned.tell = write.want == Want::Value || matches!(write.action, Action::Add { .. });
         Ok(owned)
     }
 
     fn version(&self) -> Version {
-        Version {
-            epoch: Epoch(1),
-            hlc: Hlc(self.writes),
-            ..Version::default()
-        }
+        Version { epoch: Epoch(1), hlc: Hlc(self.writes), ..Version::default() }
     }
 
     fn owned(&self, applied: bool, existed: bool, record: Option<Record>) -> Owned {
-        Owned {
-            applied,
-            existed,
-            record,
-            tell: true,
-            version: self.version(),
-        }
+        Owned { applied, existed, record, tell: true, version: self.version() }
     }
 
     fn batch(&mut self, batch: &Batch<'_>) -> Result<(Option<u32>, Vec<Owned>), FailureCode> {
@@ -248,18 +212,9 @@ impl Model {
         if let Some(index) = refused {
             let present = batch.writes.iter().map(|write| {
                 let record = self.record(write.at).cloned();
-                let version = record
-                    .as_ref()
-                    .map(|record| record.version)
-                    .unwrap_or_default();
+                let version = record.as_ref().map(|record| record.version).unwrap_or_default();
                 let existed = record.is_some();
-                Owned {
-                    applied: false,
-                    existed,
-                    record,
-                    tell: false,
-                    version,
-                }
+                Owned { applied: false, existed, record, tell: false, version }
             });
             return Ok((u32::try_from(index).ok(), present.collect()));
         }
@@ -323,12 +278,7 @@ impl Submit for Model {
     }
 
     fn lanes_of(&self, group: LogicGroup) -> Vec<Lane> {
-        (0..SERVERS)
-            .map(|server| Lane {
-                group,
-                server: ServerIndex(server),
-            })
-            .collect()
+        (0..SERVERS).map(|server| Lane { group, server: ServerIndex(server) }).collect()
     }
 
     fn now_ms(&self) -> u64 {
@@ -350,11 +300,7 @@ impl Owned {
         let record = self.record.as_ref();
         Written {
             applied: self.applied,
-            existed: if self.existed {
-                Existed::Yes
-            } else {
-                Existed::No
-            },
+            existed: if self.existed { Existed::Yes } else { Existed::No },
             version: record.map_or(self.version, |record| record.version),
             expire_at: record.map_or(0, |record| record.expire_at),
             total: record.map_or(0, |record| u32::try_from(record.value.len()).unwrap()),
@@ -365,12 +311,7 @@ impl Owned {
 
 fn found<'a>(record: &Record, value: &'a [u8]) -> Found<'a> {
     let total = u32::try_from(record.value.len()).unwrap();
-    Found {
-        version: record.version,
-        expire_at: record.expire_at,
-        total,
-        value,
-    }
+    Found { version: record.version, expire_at: record.expire_at, total, value }
 }
 
 fn field_name(field: Field<'_>) -> Option<Name> {
@@ -387,10 +328,7 @@ fn resolve(expiry: Expiry, now_ms: u64, present: u64) -> u64 {
         Expiry::At(ms) => ms.max(1),
         Expiry::After(ms) => now_ms + ms,
         Expiry::AfterSeconds(seconds) => {
-            (now_ms / 1000)
-                .saturating_add_signed(i64::from(seconds))
-                .max(1)
-                * 1000
+            (now_ms / 1000).saturating_add_signed(i64::from(seconds)).max(1) * 1000
         }
     }
 }
@@ -401,11 +339,7 @@ fn lenient(text: &[u8]) -> i64 {
     }
     let text = text.trim_ascii_start();
     let signs = usize::from(text.starts_with(b"-") || text.starts_with(b"+"));
-    let digits = text
-        .iter()
-        .skip(signs)
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let digits = text.iter().skip(signs).take_while(|byte| byte.is_ascii_digit()).count();
     let number = String::from_utf8_lossy(&text[..signs + digits]);
     number.parse().unwrap_or(0)
 }

@@ -33,12 +33,7 @@ impl Names {
             bytes.len()
         });
         let key_ends = key_ends.collect();
-        Self {
-            bytes,
-            namespace_end: namespace.len(),
-            object_end,
-            key_ends,
-        }
+        Self { bytes, namespace_end: namespace.len(), object_end, key_ends }
     }
 
     /// How many keys there are.
@@ -48,9 +43,7 @@ impl Names {
 
     /// The name of a key.
     pub(super) fn name(&self, index: usize) -> &[u8] {
-        let before = index
-            .checked_sub(1)
-            .and_then(|previous| self.key_ends.get(previous));
+        let before = index.checked_sub(1).and_then(|previous| self.key_ends.get(previous));
         let start = before.copied().unwrap_or(self.object_end);
         let end = self.key_ends.get(index).copied().unwrap_or(start);
         self.slice(start, end)
@@ -81,9 +74,7 @@ impl Names {
     }
 
     fn slice(&self, start: usize, end: usize) -> &[u8] {
-        self.bytes
-            .get(start..end)
-            .expect("all ends were taken from the length of the bytes")
+        self.bytes.get(start..end).expect("all ends were taken from the length of the bytes")
     }
 }
 
@@ -94,17 +85,8 @@ mod tests {
     #[test]
     fn the_copy_has_the_same_addresses() {
         let names = vec![&b"a"[..], b"bc", b"a"];
-        for (namespace, object) in [
-            (&b"ns"[..], &b"o"[..]),
-            (b"", b""),
-            (b"n", b""),
-            (b"", b"o"),
-        ] {
-            let keys = Keys {
-                namespace,
-                object,
-                names: names.clone(),
-            };
+        for (namespace, object) in [(&b"ns"[..], &b"o"[..]), (b"", b""), (b"n", b""), (b"", b"o")] {
+            let keys = Keys { namespace, object, names: names.clone() };
             let copy = Names::of_keys(&keys);
             assert_eq!(copy.len(), 3);
             for (index, name) in names.iter().enumerate() {

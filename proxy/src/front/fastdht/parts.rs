@@ -11,10 +11,7 @@ use common::version::Version;
 /// How often a value may change while it is read.
 const RESTARTS_MAX: u32 = 16;
 /// The first part of every value.
-pub(in crate::front) const FIRST_PART: Part = Part {
-    offset: 0,
-    limit: PART_BYTES,
-};
+pub(in crate::front) const FIRST_PART: Part = Part { offset: 0, limit: PART_BYTES };
 
 /// The parts so far.
 #[derive(Debug, Default)]
@@ -60,28 +57,17 @@ impl ValueParts {
         self.bytes.extend_from_slice(found.value);
         if self.bytes.len() < found.total as usize {
             let offset = u32::try_from(self.bytes.len()).expect("less than a total of 32 bits");
-            return Next::Ask(Part {
-                offset,
-                limit: PART_BYTES,
-            });
+            return Next::Ask(Part { offset, limit: PART_BYTES });
         }
         let value = std::mem::take(&mut self.bytes);
-        Next::Complete(Record {
-            version: found.version,
-            expire_at: self.expire_at,
-            value,
-        })
+        Next::Complete(Record { version: found.version, expire_at: self.expire_at, value })
     }
 
     fn restart(&mut self) -> Next {
         self.restarts += 1;
         self.version = None;
         self.bytes.clear();
-        if self.restarts > RESTARTS_MAX {
-            Next::Unsteady
-        } else {
-            Next::Ask(FIRST_PART)
-        }
+        if self.restarts > RESTARTS_MAX { Next::Unsteady } else { Next::Ask(FIRST_PART) }
     }
 }
 
@@ -92,29 +78,16 @@ mod tests {
     use super::*;
 
     fn found(version: u32, total: u32, value: &[u8]) -> Found<'_> {
-        let version = Version {
-            node: NodeId(version),
-            ..Version::default()
-        };
-        Found {
-            version,
-            expire_at: 7,
-            total,
-            value,
-        }
+        let version = Version { node: NodeId(version), ..Version::default() };
+        Found { version, expire_at: 7, total, value }
     }
 
     #[test]
     fn parts_of_one_version_are_joined() {
         let mut parts = ValueParts::default();
-        let ask = Next::Ask(Part {
-            offset: 3,
-            limit: PART_BYTES,
-        });
+        let ask = Next::Ask(Part { offset: 3, limit: PART_BYTES });
         assert_eq!(parts.add(&found(1, 5, b"abc")), ask);
-        let Next::Complete(record) = parts.add(&found(1, 5, b"de")) else {
-            panic!()
-        };
+        let Next::Complete(record) = parts.add(&found(1, 5, b"de")) else { panic!() };
         assert_eq!((record.expire_at, &record.value[..]), (7, &b"abcde"[..]));
     }
 
@@ -124,9 +97,7 @@ mod tests {
         parts.add(&found(1, 5, b"abc"));
         assert_eq!(parts.add(&found(2, 5, b"de")), Next::Ask(FIRST_PART));
         parts.add(&found(2, 5, b"ABC"));
-        let Next::Complete(record) = parts.add(&found(2, 5, b"DE")) else {
-            panic!()
-        };
+        let Next::Complete(record) = parts.add(&found(2, 5, b"DE")) else { panic!() };
         assert_eq!(record.value, b"ABCDE");
         let mut parts = ValueParts::default();
         let mut steps = 0;
@@ -138,9 +109,7 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_complete_at_once() {
-        let Next::Complete(record) = ValueParts::default().add(&found(1, 0, b"")) else {
-            panic!()
-        };
+        let Next::Complete(record) = ValueParts::default().add(&found(1, 0, b"")) else { panic!() };
         assert!(record.value.is_empty());
     }
 }

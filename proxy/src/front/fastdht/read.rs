@@ -27,27 +27,13 @@ impl Read {
     pub(super) fn start(key: &Key<'_>, wish: Wish, submit: &mut dyn Submit) -> Self {
         let at = key.address();
         let op = if wish.is_none() {
-            Op::Get(Get {
-                at,
-                part: FIRST_PART,
-            })
+            Op::Get(Get { at, part: FIRST_PART })
         } else {
-            let action = Action::Touch {
-                rule: ExpiryRule::Always,
-            };
-            Op::Write(Write {
-                at,
-                action,
-                expiry: wish.expiry(),
-                want: Want::Value,
-            })
+            let action = Action::Touch { rule: ExpiryRule::Always };
+            Op::Write(Write { at, action, expiry: wish.expiry(), want: Want::Value })
         };
         submit.submit(0, &op, Durability::default());
-        Self {
-            key: Names::of_key(key),
-            parts: ValueParts::default(),
-            touched: None,
-        }
+        Self { key: Names::of_key(key), parts: ValueParts::default(), touched: None }
     }
 
     /// Takes the answer to the lookup, the touch or a further part.
@@ -70,14 +56,8 @@ impl Read {
         };
         // As in the original, a touch counts as a set as well.
         if touch {
-            let status = if self.touched.is_some() {
-                Some(status::OK)
-            } else {
-                status
-            };
-            counters
-                .set
-                .add(Counter::of_status(status.unwrap_or(status::OK)));
+            let status = if self.touched.is_some() { Some(status::OK) } else { status };
+            counters.set.add(Counter::of_status(status.unwrap_or(status::OK)));
         }
         let Some(status) = status else {
             return Progress::Waiting;
@@ -100,23 +80,8 @@ impl Read {
             return Some(status::MISSING);
         };
         self.touched = Some(to.wish.answer(written.expire_at));
-        let Written {
-            version,
-            expire_at,
-            total,
-            ..
-        } = *written;
-        self.found(
-            &Found {
-                version,
-                expire_at,
-                total,
-                value,
-            },
-            to,
-            submit,
-            out,
-        )
+        let Written { version, expire_at, total, .. } = *written;
+        self.found(&Found { version, expire_at, total, value }, to, submit, out)
     }
 
     /// Answers, or asks for more.
@@ -142,10 +107,7 @@ impl Read {
     }
 
     fn ask(&self, part: Part, submit: &mut dyn Submit) {
-        let get = Get {
-            at: self.key.address(0),
-            part,
-        };
+        let get = Get { at: self.key.address(0), part };
         submit.submit(0, &Op::Get(get), Durability::default());
     }
 }

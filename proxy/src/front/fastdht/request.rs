@@ -27,33 +27,14 @@ pub(super) struct Invalid;
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request<'a> {
-    Set {
-        key: Key<'a>,
-        value: &'a [u8],
-    },
-    Inc {
-        key: Key<'a>,
-        delta: i32,
-    },
-    Get {
-        key: Key<'a>,
-    },
-    Delete {
-        key: Key<'a>,
-    },
-    BatchSet {
-        keys: Keys<'a>,
-        values: Vec<&'a [u8]>,
-    },
-    BatchGet {
-        keys: Keys<'a>,
-    },
-    BatchDelete {
-        keys: Keys<'a>,
-    },
-    SubKeys {
-        object: Object<'a>,
-    },
+    Set { key: Key<'a>, value: &'a [u8] },
+    Inc { key: Key<'a>, delta: i32 },
+    Get { key: Key<'a> },
+    Delete { key: Key<'a> },
+    BatchSet { keys: Keys<'a>, values: Vec<&'a [u8]> },
+    BatchGet { keys: Keys<'a> },
+    BatchDelete { keys: Keys<'a> },
+    SubKeys { object: Object<'a> },
     Stat,
     HeartBeat,
     Quit,
@@ -79,18 +60,9 @@ pub(super) struct Keys<'a> {
 /// unnamed field; where just one of the two is empty it is taken literally.
 pub(super) fn address<'a>(namespace: &'a [u8], object: &'a [u8], name: &'a [u8]) -> Address<'a> {
     if namespace.is_empty() && object.is_empty() {
-        return Address {
-            object: Object { namespace, name },
-            field: Field::Unnamed,
-        };
+        return Address { object: Object { namespace, name }, field: Field::Unnamed };
     }
-    Address {
-        object: Object {
-            namespace,
-            name: object,
-        },
-        field: Field::Named(name),
-    }
+    Address { object: Object { namespace, name: object }, field: Field::Named(name) }
 }
 
 impl<'a> Key<'a> {
@@ -106,33 +78,19 @@ pub(super) fn parse(command: u8, body: &[u8]) -> Result<Request<'_>, Invalid> {
     let mut fields = Fields { rest: body };
     let request = match command {
         10 => return Ok(Request::Quit),
-        11 => Request::Set {
-            key: fields.key()?,
-            value: fields.bytes(VALUE_BYTES_MAX)?,
-        },
-        12 => Request::Inc {
-            key: fields.key()?,
-            delta: fields.number()?,
-        },
+        11 => Request::Set { key: fields.key()?, value: fields.bytes(VALUE_BYTES_MAX)? },
+        12 => Request::Inc { key: fields.key()?, delta: fields.number()? },
         13 => Request::Get { key: fields.key()? },
         14 => Request::Delete { key: fields.key()? },
         15 => fields.batch_set()?,
-        16 => Request::BatchGet {
-            keys: fields.keys()?,
-        },
-        17 => Request::BatchDelete {
-            keys: fields.keys()?,
-        },
+        16 => Request::BatchGet { keys: fields.keys()? },
+        17 => Request::BatchDelete { keys: fields.keys()? },
         18 => Request::Stat,
         19 => fields.sub_keys()?,
         30 => Request::HeartBeat,
         _ => return Err(Invalid),
     };
-    if fields.rest.is_empty() {
-        Ok(request)
-    } else {
-        Err(Invalid)
-    }
+    if fields.rest.is_empty() { Ok(request) } else { Err(Invalid) }
 }
 
 /// Takes fields off the front of a body.
@@ -159,28 +117,17 @@ impl<'a> Fields<'a> {
 
     fn name(&mut self) -> Result<&'a [u8], Invalid> {
         let name = self.bytes(KEY_BYTES_MAX)?;
-        if name.is_empty() || name == RESERVED_KEY {
-            Err(Invalid)
-        } else {
-            Ok(name)
-        }
+        if name.is_empty() || name == RESERVED_KEY { Err(Invalid) } else { Ok(name) }
     }
 
     fn object(&mut self) -> Result<Object<'a>, Invalid> {
         let namespace = self.bytes(NAMESPACE_BYTES_MAX)?;
-        Ok(Object {
-            namespace,
-            name: self.bytes(OBJECT_BYTES_MAX)?,
-        })
+        Ok(Object { namespace, name: self.bytes(OBJECT_BYTES_MAX)? })
     }
 
     fn key(&mut self) -> Result<Key<'a>, Invalid> {
         let object = self.object()?;
-        Ok(Key {
-            namespace: object.namespace,
-            object: object.name,
-            name: self.name()?,
-        })
+        Ok(Key { namespace: object.namespace, object: object.name, name: self.name()? })
     }
 
     fn count(&mut self) -> Result<usize, Invalid> {
@@ -194,11 +141,7 @@ impl<'a> Fields<'a> {
         let object = self.object()?;
         let count = self.count()?;
         let names = (0..count).map(|_| self.name()).collect::<Result<_, _>>()?;
-        Ok(Keys {
-            namespace: object.namespace,
-            object: object.name,
-            names,
-        })
+        Ok(Keys { namespace: object.namespace, object: object.name, names })
     }
 
     fn batch_set(&mut self) -> Result<Request<'a>, Invalid> {
@@ -208,11 +151,7 @@ impl<'a> Fields<'a> {
             names.push(self.name()?);
             values.push(self.bytes(VALUE_BYTES_MAX)?);
         }
-        let keys = Keys {
-            namespace: object.namespace,
-            object: object.name,
-            names,
-        };
+        let keys = Keys { namespace: object.namespace, object: object.name, names };
         Ok(Request::BatchSet { keys, values })
     }
 
@@ -240,18 +179,9 @@ mod tests {
     #[test]
     fn one_empty_part_is_taken_literally_and_two_make_a_plain_key() {
         let object = |namespace, name| Object { namespace, name };
-        assert_eq!(
-            address(b"", b"", b"k"),
-            object(&b""[..], &b"k"[..]).unnamed()
-        );
-        assert_eq!(
-            address(b"n", b"", b"k"),
-            object(&b"n"[..], &b""[..]).field(b"k")
-        );
-        assert_eq!(
-            address(b"", b"o", b"k"),
-            object(&b""[..], &b"o"[..]).field(b"k")
-        );
+        assert_eq!(address(b"", b"", b"k"), object(&b""[..], &b"k"[..]).unnamed());
+        assert_eq!(address(b"n", b"", b"k"), object(&b"n"[..], &b""[..]).field(b"k"));
+        assert_eq!(address(b"", b"o", b"k"), object(&b""[..], &b"o"[..]).field(b"k"));
     }
 
     #[test]

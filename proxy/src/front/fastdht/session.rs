@@ -26,9 +26,7 @@ impl FastDhtSession {
     /// [`PACKAGE_BYTES_MAX`].
     #[must_use]
     pub fn new(package_max: usize) -> Self {
-        Self {
-            package_max: package_max.min(PACKAGE_BYTES_MAX),
-        }
+        Self { package_max: package_max.min(PACKAGE_BYTES_MAX) }
     }
 
     /// The package at the front of `input`, or `None` while it is incomplete.
@@ -66,31 +64,16 @@ fn start(
     let call = |kind| FastDhtCall::new(header, kind);
     match request {
         Request::Set { key, value } => {
-            write(
-                submit,
-                key,
-                Action::Put {
-                    value,
-                    replace: false,
-                },
-                wish,
-            );
+            write(submit, key, Action::Put { value, replace: false }, wish);
             Started::Waiting(call(Kind::Single(Single::Set)))
         }
         Request::Inc { key, delta } => {
-            let add = Action::Add {
-                delta: i64::from(*delta),
-                style: AddStyle::Lenient,
-            };
+            let add = Action::Add { delta: i64::from(*delta), style: AddStyle::Lenient };
             write(submit, key, add, wish);
             Started::Waiting(call(Kind::Single(Single::Inc)))
         }
         Request::Delete { key } => {
-            submit.submit(
-                0,
-                &Op::Write(Write::delete(key.address())),
-                Durability::default(),
-            );
+            submit.submit(0, &Op::Write(Write::delete(key.address())), Durability::default());
             Started::Waiting(call(Kind::Single(Single::Delete)))
         }
         Request::Get { key } => {
@@ -125,12 +108,7 @@ fn start(
 }
 
 fn write(submit: &mut dyn Submit, key: &Key<'_>, action: Action<'_>, wish: Wish) {
-    let write = Write {
-        at: key.address(),
-        action,
-        expiry: wish.expiry(),
-        want: Want::Nothing,
-    };
+    let write = Write { at: key.address(), action, expiry: wish.expiry(), want: Want::Nothing };
     submit.submit(0, &Op::Write(write), Durability::default());
 }
 
@@ -145,9 +123,5 @@ fn answer(
 }
 
 fn answered(header: &Header) -> Started<FastDhtCall> {
-    if header.keep_alive == 0 {
-        Started::AnsweredAndClose
-    } else {
-        Started::Answered
-    }
+    if header.keep_alive == 0 { Started::AnsweredAndClose } else { Started::Answered }
 }

@@ -50,10 +50,7 @@ pub trait StatSource {
 impl Counter {
     /// Counts one key with its status.
     pub(super) fn of_status(status: u8) -> Self {
-        Self {
-            total: 1,
-            success: u64::from(status == super::status::OK),
-        }
+        Self { total: 1, success: u64::from(status == super::status::OK) }
     }
 
     /// Adds another counter.
@@ -103,29 +100,18 @@ mod tests {
 
     #[test]
     fn the_names_are_the_originals_and_fit_its_clients_even_with_the_largest_numbers() {
-        let largest = Counter {
-            total: u64::MAX,
-            success: u64::MAX,
-        };
+        let largest = Counter { total: u64::MAX, success: u64::MAX };
         let stat = Stat {
             server: "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:12200".into(),
             version: "0.1.0".into(),
             uptime_seconds: u64::MAX,
             connections_max: u64::MAX,
             connections: u64::MAX,
-            counters: Counters {
-                set: largest,
-                inc: largest,
-                delete: largest,
-                get: largest,
-            },
+            counters: Counters { set: largest, inc: largest, delete: largest, get: largest },
         };
         let text = text(&stat, 1_700_000_000_500);
         assert!(text.len() < 1024, "{}", text.len());
-        let names: Vec<_> = text
-            .lines()
-            .map(|line| line.split_once('=').unwrap().0)
-            .collect();
+        let names: Vec<_> = text.lines().map(|line| line.split_once('=').unwrap().0).collect();
         assert_eq!(names[..4], ["server", "version", "uptime", "curr_time"]);
         assert_eq!(names.len(), 14);
         assert!(text.contains("\ncurr_time=1700000000\n"));

@@ -34,22 +34,15 @@ impl SubKeys {
     /// Submits the first page.
     pub(super) fn start(object: Object<'_>, submit: &mut dyn Submit) -> Self {
         let Object { namespace, name } = object;
-        let call = Self {
-            namespace: namespace.into(),
-            object: name.into(),
-            list: Vec::new(),
-            names: 0,
-        };
+        let call =
+            Self { namespace: namespace.into(), object: name.into(), list: Vec::new(), names: 0 };
         call.ask(None, submit);
         call
     }
 
     fn ask(&self, after: Option<&[u8]>, submit: &mut dyn Submit) {
         let range = Range {
-            object: Object {
-                namespace: &self.namespace,
-                name: &self.object,
-            },
+            object: Object { namespace: &self.namespace, name: &self.object },
             after,
             count_max: LIST_NAMES_MAX,
             bytes_max: PART_BYTES,
@@ -94,12 +87,7 @@ impl SubKeys {
 
     /// Adds a page's names; false when the list is full.
     fn add(&mut self, range: &RangeReply<'_>) -> bool {
-        for name in range
-            .fields
-            .iter()
-            .map(|field| field.name)
-            .filter(|name| sayable(name))
-        {
+        for name in range.fields.iter().map(|field| field.name).filter(|name| sayable(name)) {
             let separator = usize::from(self.names > 0);
             if self.names == LIST_NAMES_MAX
                 || self.list.len() + separator + name.len() >= LIST_BYTES_END

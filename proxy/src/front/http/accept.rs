@@ -27,11 +27,7 @@ impl Form {
             let given = words.find_map(|word| word.strip_prefix("q=")?.parse::<f32>().ok());
             *weight = given.unwrap_or(1.0);
         }
-        if json > 0.0 && json >= raw {
-            Self::Json
-        } else {
-            Self::Raw
-        }
+        if json > 0.0 && json >= raw { Self::Json } else { Self::Raw }
     }
 }
 
@@ -51,11 +47,9 @@ mod tests {
 
     #[test]
     fn json_has_to_be_asked_for_by_name() {
-        for accept in [
-            "application/json",
-            "text/html, Application/JSON;q=0.5",
-            "application/json;v=1",
-        ] {
+        for accept in
+            ["application/json", "text/html, Application/JSON;q=0.5", "application/json;v=1"]
+        {
             assert_eq!(wanted(accept), Form::Json, "{accept}");
         }
         for accept in [

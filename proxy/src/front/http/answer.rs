@@ -26,19 +26,12 @@ struct ErrorBody<'a> {
 impl HttpAnswer {
     /// An answer without a body.
     pub(super) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     /// An answer with a body of this type.
     pub(super) fn of_body(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            headers: vec![("Content-Type", content_type.to_owned())],
-            body,
-        }
+        Self { status, headers: vec![("Content-Type", content_type.to_owned())], body }
     }
 
     /// An answer with a JSON body.
@@ -69,11 +62,7 @@ impl HttpAnswer {
 
     /// `If-Match` or `If-None-Match` did not hold.
     pub(super) fn precondition_failed(what: &str) -> Self {
-        Self::error(
-            412,
-            "precondition_failed",
-            &format!("{what} is not as the request expects it"),
-        )
+        Self::error(412, "precondition_failed", &format!("{what} is not as the request expects it"))
     }
 
     /// A name, a value or a number is too large.
@@ -95,11 +84,7 @@ impl HttpAnswer {
 
     /// A node answered something else than it was asked: a bug.
     pub(crate) fn unexpected() -> Self {
-        Self::error(
-            500,
-            "internal",
-            "a node answered with another kind of reply",
-        )
+        Self::error(500, "internal", "a node answered with another kind of reply")
     }
 
     /// What happened to an operation that was not answered with a reply.

@@ -7,10 +7,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let mut group = [0; 3];
-        group
-            .iter_mut()
-            .zip(chunk)
-            .for_each(|(to, from)| *to = *from);
+        group.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
         let [a, b, c] = group.map(u32::from);
         let bits = (a << 16) | (b << 8) | c;
         for (place, shift) in [18, 12, 6, 0].into_iter().enumerate() {

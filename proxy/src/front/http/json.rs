@@ -21,11 +21,7 @@ impl Serialize for RecordJson<'_> {
             Some(field) => put_bytes(&mut map, "field", "field_base64", field)?,
             None => map.serialize_entry("field", &None::<()>)?,
         }
-        let Record {
-            version,
-            expire_at,
-            value,
-        } = self.record;
+        let Record { version, expire_at, value } = self.record;
         put_bytes(&mut map, "value", "value_base64", value)?;
         put_state(&mut map, *version, *expire_at)?;
         map.end()
@@ -73,9 +69,7 @@ struct Fields<'a>(&'a [FieldJson]);
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        self.0
-            .iter()
-            .try_for_each(|field| list.serialize_element(field))?;
+        self.0.iter().try_for_each(|field| list.serialize_element(field))?;
         list.end()
     }
 }

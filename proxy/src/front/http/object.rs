@@ -35,15 +35,7 @@ impl ListObject {
     pub(super) fn start(name: Name, page: Page, submit: &mut dyn Submit) -> Self {
         let last = page.after.clone();
         let (fields, parts) = (Vec::new(), ValueParts::default());
-        let list = Self {
-            name,
-            page,
-            expire_at: 0,
-            fields,
-            bytes: 0,
-            last,
-            parts,
-        };
+        let list = Self { name, page, expire_at: 0, fields, bytes: 0, last, parts };
         list.ask_range(submit);
         list
     }
@@ -62,10 +54,7 @@ impl ListObject {
 
     fn ask_part(&self, part: Part, submit: &mut dyn Submit) {
         let field = self.last.as_deref().unwrap_or_default();
-        let get = Get {
-            at: self.name.as_object().field(field),
-            part,
-        };
+        let get = Get { at: self.name.as_object().field(field), part };
         submit.submit(0, &Op::Get(get), Durability::default());
     }
 
@@ -136,15 +125,8 @@ impl ListObject {
         if let FieldValue::Whole(value) = &value {
             self.bytes += value.len();
         }
-        let Found {
-            version, expire_at, ..
-        } = *found;
-        self.fields.push(FieldJson {
-            name,
-            version,
-            expire_at,
-            value,
-        });
+        let Found { version, expire_at, .. } = *found;
+        self.fields.push(FieldJson { name, version, expire_at, value });
     }
 
     /// Asks for the next range, or answers when the page is full or nothing follows.
@@ -158,15 +140,7 @@ impl ListObject {
         let last = self.last.as_deref().filter(|_| more);
         let (name, expire_at, fields) = (&self.name, self.expire_at, &self.fields);
         let next = last.map(|last| self.page.link(name, last));
-        Some(HttpAnswer::json(
-            200,
-            &ObjectJson {
-                name,
-                expire_at,
-                fields,
-                next,
-            },
-        ))
+        Some(HttpAnswer::json(200, &ObjectJson { name, expire_at, fields, next }))
     }
 }
 

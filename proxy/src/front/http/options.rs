@@ -34,32 +34,24 @@ impl Options {
     pub(super) fn of(request: &HttpRequest<'_>) -> Result<Self, HttpAnswer> {
         let known = [TTL, EXPIRE_AT, ACKS, SYNC];
         for (name, _) in request.headers {
-            let ours = name
-                .get(..5)
-                .is_some_and(|start| start.eq_ignore_ascii_case("fdht-"));
+            let ours = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("fdht-"));
             if ours && !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 let known = known.join(", ");
                 let error = format!("unknown header `{name}`; known are {known}");
                 return Err(HttpAnswer::bad_request(&error));
             }
         }
-        let durability = Durability {
-            acks: level(request, ACKS)?,
-            sync: level(request, SYNC)?,
-        };
-        Ok(Self {
-            expiry: expiry(request)?,
-            durability,
-        })
+        let durability = Durability { acks: level(request, ACKS)?, sync: level(request, SYNC)? };
+        Ok(Self { expiry: expiry(request)?, durability })
     }
 }
 
 fn expiry(request: &HttpRequest<'_>) -> Result<Option<Expiry>, HttpAnswer> {
     match (number(request, TTL)?, number(request, EXPIRE_AT)?) {
         (None, None) => Ok(None),
-        (Some(0), None) => Err(HttpAnswer::bad_request(&format!(
-            "{TTL}: 0 is not allowed; use DELETE"
-        ))),
+        (Some(0), None) => {
+            Err(HttpAnswer::bad_request(&format!("{TTL}: 0 is not allowed; use DELETE")))
+        }
         (Some(ms), None) => Ok(Some(Expiry::After(ms))),
         (None, Some(0)) => Ok(Some(Expiry::Never)),
         (None, Some(ms)) => Ok(Some(Expiry::At(ms))),
@@ -103,8 +95,7 @@ fn text<'a>(request: &HttpRequest<'a>, name: &str) -> Result<Option<&'a str>, Ht
         return Err(HttpAnswer::bad_request(&format!("{name} is given twice")));
     }
     let text = std::str::from_utf8(line);
-    text.map(Some)
-        .map_err(|_| HttpAnswer::bad_request(&format!("{name} is not text")))
+    text.map(Some).map_err(|_| HttpAnswer::bad_request(&format!("{name} is not text")))
 }
 
 #[cfg(test)]
@@ -114,39 +105,19 @@ mod tests {
     use super::*;
 
     fn of(headers: &[(&str, &[u8])]) -> Result<Options, String> {
-        let request = HttpRequest {
-            method: "PUT",
-            path_and_query: "/",
-            headers,
-            body: b"",
-        };
+        let request = HttpRequest { method: "PUT", path_and_query: "/", headers, body: b"" };
         Options::of(&request).map_err(|answer| String::from_utf8(answer.body).unwrap())
     }
 
     #[test]
     fn headers_say_expiry_and_safety() {
-        let durability = Durability {
-            acks: Some(Acks::All),
-            sync: Some(Sync::Always),
-        };
-        let headers: [(&str, &[u8]); 3] = [
-            ("fdht-acks", b"all"),
-            ("FDHT-SYNC", b"always"),
-            ("Fdht-Ttl-Ms", b" 5 "),
-        ];
-        assert_eq!(
-            of(&headers),
-            Ok(Options {
-                expiry: Some(Expiry::After(5)),
-                durability
-            })
-        );
+        let durability = Durability { acks: Some(Acks::All), sync: Some(Sync::Always) };
+        let headers: [(&str, &[u8]); 3] =
+            [("fdht-acks", b"all"), ("FDHT-SYNC", b"always"), ("Fdht-Ttl-Ms", b" 5 ")];
+        assert_eq!(of(&headers), Ok(Options { expiry: Some(Expiry::After(5)), durability }));
         let expiry = |value: &'static [u8]| of(&[(EXPIRE_AT, value)]).unwrap().expiry;
         assert_eq!(expiry(b"0"), Some(Expiry::Never));
-        assert_eq!(
-            expiry(b"9007199254740991"),
-            Some(Expiry::At(MILLISECONDS_MAX))
-        );
+        assert_eq!(expiry(b"9007199254740991"), Some(Expiry::At(MILLISECONDS_MAX)));
         assert_eq!(of(&[("accept", b"*/*")]).unwrap().expiry, None);
     }
 
@@ -159,10 +130,7 @@ mod tests {
             (&[(TTL, b"0")], "use DELETE"),
             (&[(TTL, b"-1")], "Fdht-TTL-Ms: `-1`"),
             (&[(TTL, b"+1")], "`+1`"),
-            (
-                &[(EXPIRE_AT, b"9007199254740992")],
-                "from 0 to 9007199254740991",
-            ),
+            (&[(EXPIRE_AT, b"9007199254740992")], "from 0 to 9007199254740991"),
             (&[(TTL, b"1"), (EXPIRE_AT, b"1")], "exclude each other"),
             (&[(TTL, b"1"), (TTL, b"1")], "given twice"),
             (&[(ACKS, b"two")], "Fdht-Acks: `two` is not a level"),

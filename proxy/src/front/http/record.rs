@@ -33,30 +33,14 @@ impl GetRecord {
         head: bool,
         submit: &mut dyn Submit,
     ) -> Self {
-        let part = if head {
-            Part {
-                offset: 0,
-                limit: 0,
-            }
-        } else {
-            FIRST_PART
-        };
-        let get = Self {
-            name,
-            conditions,
-            form,
-            head,
-            parts: ValueParts::default(),
-        };
+        let part = if head { Part { offset: 0, limit: 0 } } else { FIRST_PART };
+        let get = Self { name, conditions, form, head, parts: ValueParts::default() };
         get.ask(part, submit);
         get
     }
 
     fn ask(&self, part: Part, submit: &mut dyn Submit) {
-        let get = Get {
-            at: self.name.as_address(),
-            part,
-        };
+        let get = Get { at: self.name.as_address(), part };
         submit.submit(0, &Op::Get(get), Durability::default());
     }
 
@@ -83,9 +67,7 @@ impl GetRecord {
     }
 
     fn found(&mut self, found: &Found<'_>, submit: &mut dyn Submit) -> Option<HttpAnswer> {
-        let Found {
-            version, expire_at, ..
-        } = *found;
+        let Found { version, expire_at, .. } = *found;
         let now_ms = submit.now_ms();
         if !self.conditions.match_holds(Some(version)) {
             let answer = HttpAnswer::precondition_failed(RECORD).with("ETag", etag(version));
@@ -118,13 +100,7 @@ impl GetRecord {
     fn answer(&self, record: Record) -> HttpAnswer {
         match self.form {
             Form::Raw => HttpAnswer::of_body(200, "application/octet-stream", record.value),
-            Form::Json => HttpAnswer::json(
-                200,
-                &RecordJson {
-                    name: &self.name,
-                    record: &record,
-                },
-            ),
+            Form::Json => HttpAnswer::json(200, &RecordJson { name: &self.name, record: &record }),
         }
     }
 
@@ -164,10 +140,7 @@ impl WriteRequest {
         let op = match condition {
             WriteCondition::None => Op::Write(write),
             WriteCondition::Test(test) => Op::Batch(Batch {
-                conditions: vec![Condition {
-                    at: write.at,
-                    test: *test,
-                }],
+                conditions: vec![Condition { at: write.at, test: *test }],
                 writes: vec![write],
             }),
             WriteCondition::Never => return Err(HttpAnswer::precondition_failed(RECORD)),
@@ -182,14 +155,9 @@ impl WriteRequest {
             Reply::Written(written) => self.written(written),
             Reply::Batch(batch) => match (batch.refused, batch.written.first()) {
                 (None, Some(written)) => self.written(written),
-                (
-                    Some(_),
-                    Some(Written {
-                        existed: Existed::Yes,
-                        version,
-                        ..
-                    }),
-                ) => HttpAnswer::precondition_failed(RECORD).with("ETag", etag(*version)),
+                (Some(_), Some(Written { existed: Existed::Yes, version, .. })) => {
+                    HttpAnswer::precondition_failed(RECORD).with("ETag", etag(*version))
+                }
                 (Some(_), _) => HttpAnswer::precondition_failed(RECORD),
                 (None, None) => HttpAnswer::unexpected(),
             },

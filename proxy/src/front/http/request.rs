@@ -16,10 +16,7 @@ pub struct HttpRequest<'a> {
 impl<'a> HttpRequest<'a> {
     /// The values of a header's lines.
     pub(super) fn header_lines(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = self
-            .headers
-            .iter()
-            .filter(move |(known, _)| known.eq_ignore_ascii_case(name));
+        let lines = self.headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name));
         lines.map(|(_, value)| value.trim_ascii())
     }
 
@@ -30,11 +27,7 @@ impl<'a> HttpRequest<'a> {
 
     /// All values of a header whose lines are lists with commas.
     pub(super) fn header_list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let items = self
-            .header_lines(name)
-            .flat_map(|line| line.split(|&byte| byte == b','));
-        items
-            .map(<[u8]>::trim_ascii)
-            .filter(|item| !item.is_empty())
+        let items = self.header_lines(name).flat_map(|line| line.split(|&byte| byte == b','));
+        items.map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
     }
 }

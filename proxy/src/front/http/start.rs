@@ -49,9 +49,7 @@ fn record(
         "GET" | "HEAD" => {
             no_expiry(options)?;
             let (form, head) = (Form::wanted(request), request.method == "HEAD");
-            Ok(Waiting::Get(GetRecord::start(
-                name, conditions, form, head, submit,
-            )))
+            Ok(Waiting::Get(GetRecord::start(name, conditions, form, head, submit)))
         }
         "PUT" => {
             let value = request.body;
@@ -59,17 +57,9 @@ fn record(
                 let error = format!("the value has {} bytes, max {VALUE_BYTES_MAX}", value.len());
                 return Err(HttpAnswer::over_limit(&error));
             }
-            let action = Action::Put {
-                value,
-                replace: false,
-            };
+            let action = Action::Put { value, replace: false };
             let expiry = options.expiry.unwrap_or(Expiry::Never);
-            let write = Write {
-                at,
-                action,
-                expiry,
-                want: Want::Nothing,
-            };
+            let write = Write { at, action, expiry, want: Want::Nothing };
             let condition = conditions.for_write()?;
             let put = WriteRequest::Put.start(write, &condition, options.durability, submit)?;
             Ok(Waiting::Write(put))
@@ -78,17 +68,10 @@ fn record(
             no_expiry(options)?;
             let condition = conditions.for_write()?;
             if condition == WriteCondition::Test(common::op::Test::Absent) {
-                return Err(HttpAnswer::bad_request(
-                    "If-None-Match has no meaning for DELETE",
-                ));
+                return Err(HttpAnswer::bad_request("If-None-Match has no meaning for DELETE"));
             }
             let (delete, durability) = (WriteRequest::DeleteRecord, options.durability);
-            Ok(Waiting::Write(delete.start(
-                Write::delete(at),
-                &condition,
-                durability,
-                submit,
-            )?))
+            Ok(Waiting::Write(delete.start(Write::delete(at), &condition, durability, submit)?))
         }
         other => Err(not_allowed(other, "GET, HEAD, PUT, DELETE")),
     }
@@ -110,9 +93,7 @@ fn object(
         "DELETE" => {
             no_expiry(options)?;
             if page != Page::default() {
-                return Err(HttpAnswer::bad_request(
-                    "DELETE takes the whole object, not a page",
-                ));
+                return Err(HttpAnswer::bad_request("DELETE takes the whole object, not a page"));
             }
             if Conditions::of(request).for_write()? != WriteCondition::None {
                 let error =
@@ -121,12 +102,7 @@ fn object(
             }
             let write = Write::delete_object(name.as_object());
             let (delete, durability) = (WriteRequest::DeleteObject, options.durability);
-            Ok(Waiting::Write(delete.start(
-                write,
-                &WriteCondition::None,
-                durability,
-                submit,
-            )?))
+            Ok(Waiting::Write(delete.start(write, &WriteCondition::None, durability, submit)?))
         }
         other => Err(not_allowed(other, "GET, DELETE")),
     }

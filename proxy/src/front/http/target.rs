@@ -46,30 +46,20 @@ pub(super) struct Page {
 
 impl Default for Page {
     fn default() -> Self {
-        Self {
-            after: None,
-            limit: FIELDS_DEFAULT,
-            values: true,
-        }
+        Self { after: None, limit: FIELDS_DEFAULT, values: true }
     }
 }
 
 impl Name {
     /// The object.
     pub(super) fn as_object(&self) -> Object<'_> {
-        Object {
-            namespace: &self.namespace,
-            name: &self.object,
-        }
+        Object { namespace: &self.namespace, name: &self.object }
     }
 
     /// The record.
     pub(super) fn as_address(&self) -> Address<'_> {
         let field = self.field.as_deref().map_or(Field::Unnamed, Field::Named);
-        Address {
-            object: self.as_object(),
-            field,
-        }
+        Address { object: self.as_object(), field }
     }
 }
 
@@ -77,11 +67,7 @@ impl Page {
     /// Path and query of the page of `name` behind the field `after`.
     pub(super) fn link(&self, name: &Name, after: &[u8]) -> String {
         let mut link = format!("{OBJECTS}?");
-        let parts = [
-            ("ns=", &name.namespace[..]),
-            ("&obj=", &name.object),
-            ("&after=", after),
-        ];
+        let parts = [("ns=", &name.namespace[..]), ("&obj=", &name.object), ("&after=", after)];
         for (key, value) in parts {
             link.push_str(key);
             encode(&mut link, value);
@@ -93,9 +79,7 @@ impl Page {
 impl Target {
     /// Reads a target in origin form.
     pub(super) fn of(path_and_query: &str) -> Result<Self, HttpAnswer> {
-        let (path, query) = path_and_query
-            .split_once('?')
-            .unwrap_or((path_and_query, ""));
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let mut query = Query::of(query)?;
         let target = if let Some(segments) = below(path, RECORDS) {
             Self::Record(name(segments, 3, &mut query)?)
@@ -113,42 +97,25 @@ impl Target {
 /// What stands below `root`, without the slash; empty for the root itself.
 fn below<'a>(path: &'a str, root: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(root)?;
-    if rest.is_empty() {
-        Some(rest)
-    } else {
-        rest.strip_prefix('/')
-    }
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
 /// The names in up to `segments_max` segments, or in the query when there is no segment.
 fn name(segments: &str, segments_max: usize, query: &mut Query<'_>) -> Result<Name, HttpAnswer> {
     if segments.is_empty() {
-        let field = if segments_max > 2 {
-            query.take("field")
-        } else {
-            None
-        };
+        let field = if segments_max > 2 { query.take("field") } else { None };
         let namespace = query.take("ns").unwrap_or_default();
         let object = query.take("obj").ok_or_else(|| {
             bad("no object: write /NAMESPACE/OBJECT, or `?ns=NAMESPACE&obj=OBJECT`")
         })?;
-        return Ok(Name {
-            namespace,
-            object,
-            field,
-        });
+        return Ok(Name { namespace, object, field });
     }
     let parts: Vec<_> = segments.split('/').collect();
     if parts.len() < 2 {
-        return Err(bad(
-            "no object: write /NAMESPACE/OBJECT; the empty namespace is `-`",
-        ));
+        return Err(bad("no object: write /NAMESPACE/OBJECT; the empty namespace is `-`"));
     }
     if parts.len() > segments_max {
-        let error = format!(
-            "{} segments, max {segments_max}: write `/` as %2F",
-            parts.len()
-        );
+        let error = format!("{} segments, max {segments_max}: write `/` as %2F", parts.len());
         return Err(bad(&error));
     }
     let mut parts = parts.into_iter();
@@ -157,11 +124,7 @@ fn name(segments: &str, segments_max: usize, query: &mut Query<'_>) -> Result<Na
         other => segment(other.unwrap_or_default())?,
     };
     let object = segment(parts.next().unwrap_or_default())?;
-    Ok(Name {
-        namespace,
-        object,
-        field: parts.next().map(segment).transpose()?,
-    })
+    Ok(Name { namespace, object, field: parts.next().map(segment).transpose()? })
 }
 
 fn segment(text: &str) -> Result<Vec<u8>, HttpAnswer> {
@@ -180,9 +143,7 @@ fn page(query: &mut Query<'_>) -> Result<Page, HttpAnswer> {
         Some(text) => match String::from_utf8_lossy(&text).parse() {
             Ok(limit @ 1..=FIELDS_MAX) => limit,
             _ => {
-                return Err(bad(&format!(
-                    "limit is not a number from 1 to {FIELDS_MAX}"
-                )));
+                return Err(bad(&format!("limit is not a number from 1 to {FIELDS_MAX}")));
             }
         },
     };
@@ -192,11 +153,7 @@ fn page(query: &mut Query<'_>) -> Result<Page, HttpAnswer> {
         Some(b"false") => false,
         Some(_) => return Err(bad("values is neither `true` nor `false`")),
     };
-    Ok(Page {
-        after: query.take("after"),
-        limit,
-        values,
-    })
+    Ok(Page { after: query.take("after"), limit, values })
 }
 
 /// The parameters that were not taken yet.
@@ -218,10 +175,7 @@ impl<'a> Query<'a> {
     }
 
     fn take(&mut self, key: &str) -> Option<Vec<u8>> {
-        let index = self
-            .parameters
-            .iter()
-            .position(|(known, _)| *known == key)?;
+        let index = self.parameters.iter().position(|(known, _)| *known == key)?;
         Some(self.parameters.swap_remove(index).1)
     }
 
@@ -238,9 +192,7 @@ fn bad(error: &str) -> HttpAnswer {
 }
 
 fn bad_escape(text: &str) -> HttpAnswer {
-    bad(&format!(
-        "`{text}`: `%` stands before two hex digits; write `%` itself as %25"
-    ))
+    bad(&format!("`{text}`: `%` stands before two hex digits; write `%` itself as %25"))
 }
 
 #[cfg(test)]
@@ -258,11 +210,7 @@ mod tests {
 
     fn named(namespace: &str, object: &str, field: Option<&str>) -> Name {
         let field = field.map(|field| field.as_bytes().to_vec());
-        Name {
-            namespace: namespace.into(),
-            object: object.into(),
-            field,
-        }
+        Name { namespace: namespace.into(), object: object.into(), field }
     }
 
     #[test]
@@ -279,25 +227,11 @@ mod tests {
     #[test]
     fn objects_have_pages() {
         let path = "/v1/objects/n/o?limit=5&after=a%26b&values=false";
-        let Target::Object(name, page) = Target::of(path).unwrap() else {
-            panic!()
-        };
-        assert_eq!(
-            page,
-            Page {
-                after: Some(b"a&b".to_vec()),
-                limit: 5,
-                values: false
-            }
-        );
+        let Target::Object(name, page) = Target::of(path).unwrap() else { panic!() };
+        assert_eq!(page, Page { after: Some(b"a&b".to_vec()), limit: 5, values: false });
         let next = page.link(&name, b"c d");
-        assert_eq!(
-            next,
-            "/v1/objects?ns=n&obj=o&after=c%20d&limit=5&values=false"
-        );
-        let Target::Object(same, page) = Target::of(&next).unwrap() else {
-            panic!()
-        };
+        assert_eq!(next, "/v1/objects?ns=n&obj=o&after=c%20d&limit=5&values=false");
+        let Target::Object(same, page) = Target::of(&next).unwrap() else { panic!() };
         assert_eq!((same, page.after.as_deref()), (name, Some(&b"c d"[..])));
     }
 
@@ -319,11 +253,7 @@ mod tests {
             ("/v1/kv?obj=a&obj=b", 400, "`obj` is given twice"),
             ("/v1/objects?obj=a&field=b", 400, "`field` has no meaning"),
             ("/v1/objects/a/b?limit=0", 400, "from 1 to 10000"),
-            (
-                "/v1/objects/a/b?values=1",
-                400,
-                "neither `true` nor `false`",
-            ),
+            ("/v1/objects/a/b?values=1", 400, "neither `true` nor `false`"),
         ] {
             let answer = Target::of(path).unwrap_err();
             let body = String::from_utf8(answer.body).unwrap();

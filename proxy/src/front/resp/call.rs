@@ -16,6 +16,7 @@ use super::count::Count;
 use super::encode::{self, Proto};
 use super::error::{self, unexpected};
 use super::expire::{self, TimeForm, TouchEarlier};
+use super::field_times::FieldTimes;
 use super::fields::Fields;
 use super::many::Many;
 use super::number::parse_i64;
@@ -45,6 +46,8 @@ pub(super) enum Kind {
     Many(Box<Many>),
     /// All fields of a hash.
     Fields(Box<Fields>),
+    /// Expiries of fields of a hash.
+    FieldTimes(Box<FieldTimes>),
     /// EXPIRE with XX and LT.
     TouchEarlier(Box<TouchEarlier>),
     /// A page of keys.
@@ -86,6 +89,14 @@ pub(super) enum Simple {
     CreatedMany,
     /// A batch whose only condition is about the kind: how many writes found something.
     ExistedMany,
+    /// A batch whose first condition, if it has any, is about the kind: 1, or 0 when another one did
+    /// not hold.
+    FieldsPut,
+    /// A batch of touches whose only condition is about the kind: for each -2 if there was nothing,
+    /// 0 if its rule said no, else 1, or 2 if the time is past.
+    FieldsTouched { is_past: bool },
+    /// The same for touches that end an expiry: -2, -1 if there was none, else 1.
+    FieldsPersisted,
     /// A batch: OK.
     OkOfBatch,
     /// A description: the kind's name.
@@ -131,6 +142,7 @@ impl RespCall {
             Kind::Tally(tally) => tally.on_answer(answer, submit, out),
             Kind::Many(many) => many.on_answer(part, answer, proto, submit, out),
             Kind::Fields(fields) => fields.on_answer(answer, proto, submit, out),
+            Kind::FieldTimes(times) => times.on_answer(part, answer, submit, out),
             Kind::TouchEarlier(touch) => touch.on_answer(answer, submit, out),
             Kind::Scan(scan) => scan.on_answer(answer, submit, out),
             Kind::Count(count) => count.on_answer(answer, submit, out),
@@ -194,16 +206,29 @@ impl Simple {
             i64::try_from(hits).unwrap_or(i64::MAX)
         };
         match (self, batch.refused) {
-            (Self::OldOfBatch | Self::ExistedMany, Some(0)) => error::wrong_kind(out),
+            (
+                Self::OldOfBatch
+                | Self::ExistedMany
+                | Self::FieldsPut
+                | Self::FieldsTouched { .. }
+                | Self::FieldsPersisted,
+                Some(0),
+            ) => error::wrong_kind(out),
             (Self::OkOrNull, Some(_)) => encode::null(out, proto),
             (Self::OkOrNull | Self::OkOfBatch, None) => encode::ok(out),
-            (Self::Flag, refused) => encode::integer(out, i64::from(refused.is_none())),
+            (Self::Flag | Self::FieldsPut, refused) => {
+                encode::integer(out, i64::from(refused.is_none()))
+            }
             (Self::OldOfBatch, _) => {
                 let old = batch.written.first().and_then(|written| written.value);
                 encode::bulk_or_null(out, proto, old);
             }
             (Self::CreatedMany, None) => encode::integer(out, count(Existed::No)),
             (Self::ExistedMany, None) => encode::integer(out, count(Existed::Yes)),
+            (Self::FieldsTouched { is_past }, None) => {
+                touches(out, &batch.written, 0, if is_past { 2 } else { 1 });
+            }
+            (Self::FieldsPersisted, None) => touches(out, &batch.written, -1, 1),
             _ => error::failure(out, &unexpected()),
         }
     }
@@ -224,6 +249,19 @@ impl Simple {
             }
             _ => error::failure(out, &unexpected()),
         }
+    }
+}
+
+/// Writes what became of each touch of a field: `refused` where the rule said no.
+fn touches(out: &mut Vec<u8>, written: &[Written<'_>], refused: i64, applied: i64) {
+    encode::array(out, written.len());
+    for write in written {
+        let told = match write {
+            Written { applied: true, .. } => applied,
+            Written { existed: Existed::Yes, .. } => refused,
+            Written { .. } => -2,
+        };
+        encode::integer(out, told);
     }
 }
 

@@ -79,12 +79,13 @@ fn put_fields(ctx: &mut Context<'_>, args: &Args<'_>, want: Want) -> Result<(), 
     let pairs = (2..args.len()).step_by(2);
     let write = |index| put(ctx.session, args.get(1), args.get(index), args.get(index + 1), want);
     let writes: Vec<_> = pairs.map(write).collect::<Result<_, _>>()?;
-    check_batch(&writes)?;
+    check_batch(&[], &writes)?;
     submit_one(ctx.submit, &Op::Batch(Batch { conditions: Vec::new(), writes }));
     Ok(())
 }
 
-fn put<'a>(
+/// A put of one field that never expires.
+pub(super) fn put<'a>(
     session: &'a RespSession,
     name: &'a [u8],
     field_name: &'a [u8],
@@ -101,9 +102,9 @@ pub(super) fn hdel(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let names = args.from(2);
     let write = |name| field(ctx.session, args.get(1), name).map(Write::delete);
     let writes: Vec<_> = names.iter().map(write).collect::<Result<_, _>>()?;
-    check_batch(&writes)?;
     let at = object(ctx.session, args.get(1))?.unnamed();
     let conditions = vec![Condition { at, test: Test::NotString }];
+    check_batch(&conditions, &writes)?;
     submit_one(ctx.submit, &Op::Batch(Batch { conditions, writes }));
     ctx.wait(Kind::Simple(Simple::ExistedMany))
 }

@@ -368,7 +368,7 @@ mod tests {
             "*1\r\n$4\r\nmget\r\n"
         );
         let hashes = bench.run(&["COMMAND", "LIST", "FILTERBY", "ACLCAT", "hash"]);
-        assert!(hashes.starts_with("*11\r\n"), "{hashes}");
+        assert!(hashes.starts_with("*21\r\n"), "{hashes}");
         assert_eq!(bench.run(&["COMMAND", "LIST", "FILTERBY", "MODULE", "x"]), "*0\r\n");
         assert_eq!(bench.run(&["COMMAND", "LIST", "x"]), "-ERR syntax error\r\n");
         assert!(bench.run(&["CLIENT", "HELP"]).starts_with("*15\r\n+CLIENT <subcommand> "));

@@ -74,7 +74,7 @@ pub(super) fn mset(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let batches: Vec<Vec<Write<'_>>> =
         lanes.map(|lane| lane.iter().map(|&(_, index)| write(index)).collect()).collect();
     // All or nothing is checked first: no lane is written when another one's part is too large.
-    batches.iter().try_for_each(|writes| check_batch(writes))?;
+    batches.iter().try_for_each(|writes| check_batch(&[], writes))?;
     let parts = batches.len();
     for (part, writes) in batches.into_iter().enumerate() {
         let op = Op::Batch(Batch { conditions: Vec::new(), writes });

@@ -4,7 +4,7 @@
 //! named ones. [`decode`] cuts a connection's bytes into commands, [`session::RespSession`] looks
 //! each one up in the one [table](mod@command), checks it and starts a [`call::RespCall`], which
 //! turns the nodes' answers into the client's. Error texts are those of Redis 7.2 wherever Redis
-//! has the same error.
+//! has the same error; of the commands on expiries of fields, those of Redis 8.0.
 //!
 //! Operations of a command are submitted at once when it starts. Exceptions that ask again: values
 //! longer than [`PART_BYTES`](common::limits::PART_BYTES), which are fetched in parts (a write that
@@ -30,8 +30,11 @@ mod client;
 mod connection;
 mod count;
 mod expire;
+mod field_expire;
+mod field_times;
 mod fields;
 mod hashes;
+mod hsetex;
 mod info;
 mod inline;
 mod introspect;

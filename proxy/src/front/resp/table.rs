@@ -2,8 +2,8 @@
 
 use super::command::{Command, Flags, Group, Keys, flag};
 use super::{
-    client, connection, count, expire, fields, hashes, introspect, keys, many, scan, server, set,
-    strings,
+    client, connection, count, expire, field_expire, fields, hashes, hsetex, introspect, keys,
+    many, scan, server, set, strings,
 };
 
 macro_rules! commands {
@@ -69,6 +69,12 @@ pub(super) static COMMANDS: &[Command] = commands! {
         "Handshakes with the server.";
     "HEXISTS" 3 [READONLY FAST] ONE Hash "2.0.0" hashes::hexists:
         "Determines whether a field exists in a hash.";
+    "HEXPIRE" -6 [WRITE DENYOOM FAST] ONE Hash "7.4.0" field_expire::hexpire:
+        "Sets the expiration times of fields of a hash in seconds.";
+    "HEXPIREAT" -6 [WRITE DENYOOM FAST] ONE Hash "7.4.0" field_expire::hexpireat:
+        "Sets the expiration times of fields of a hash to a Unix timestamp.";
+    "HEXPIRETIME" -5 [READONLY FAST] ONE Hash "7.4.0" field_expire::hexpiretime:
+        "Returns the expiration times of fields of a hash as Unix timestamps.";
     "HGET" 3 [READONLY FAST] ONE Hash "2.0.0" hashes::hget:
         "Returns the value of a field in a hash.";
     "HGETALL" 2 [READONLY] ONE Hash "2.0.0" fields::hgetall:
@@ -83,8 +89,22 @@ pub(super) static COMMANDS: &[Command] = commands! {
         "Returns the values of all fields in a hash.";
     "HMSET" -4 [WRITE DENYOOM FAST] ONE Hash "2.0.0" hashes::hmset:
         "Sets the values of multiple fields.";
+    "HPERSIST" -5 [WRITE FAST] ONE Hash "7.4.0" field_expire::hpersist:
+        "Removes the expiration times of fields of a hash.";
+    "HPEXPIRE" -6 [WRITE DENYOOM FAST] ONE Hash "7.4.0" field_expire::hpexpire:
+        "Sets the expiration times of fields of a hash in milliseconds.";
+    "HPEXPIREAT" -6 [WRITE DENYOOM FAST] ONE Hash "7.4.0" field_expire::hpexpireat:
+        "Sets the expiration times of fields of a hash to a Unix milliseconds timestamp.";
+    "HPEXPIRETIME" -5 [READONLY FAST] ONE Hash "7.4.0" field_expire::hpexpiretime:
+        "Returns the expiration times of fields of a hash as Unix milliseconds timestamps.";
+    "HPTTL" -5 [READONLY FAST] ONE Hash "7.4.0" field_expire::hpttl:
+        "Returns the expiration times of fields of a hash in milliseconds.";
     "HSET" -4 [WRITE DENYOOM FAST] ONE Hash "2.0.0" hashes::hset:
         "Creates or modifies the value of a field in a hash.";
+    "HSETEX" -6 [WRITE DENYOOM FAST] ONE Hash "8.0.0" hsetex::hsetex:
+        "Sets fields of a hash and their expiration time.";
+    "HTTL" -5 [READONLY FAST] ONE Hash "7.4.0" field_expire::httl:
+        "Returns the expiration times of fields of a hash in seconds.";
     "HVALS" 2 [READONLY] ONE Hash "2.0.0" fields::hvals:
         "Returns all values in a hash.";
     "INCR" 2 [WRITE DENYOOM FAST] ONE String "1.0.0" strings::incr:

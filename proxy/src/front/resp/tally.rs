@@ -4,7 +4,7 @@ use common::address::{Address, Field, NameTooLong, Object};
 use common::failure::Failure;
 use common::ids::Lane;
 use common::limits::{BATCH_ITEMS_MAX, FRAME_BYTES_MAX, PHYSICAL_KEY_BYTES_MAX};
-use common::op::{Action, Describe, Op, Write};
+use common::op::{Action, Condition, Describe, Op, Write};
 use common::reply::{Existed, ObjectKind, Reply};
 
 use crate::front::call::{Answer, Durability, Progress, Submit};
@@ -19,8 +19,8 @@ const _: () = assert!(ADDRESSES_MAX <= BATCH_ITEMS_MAX);
 const _: () = assert!(ADDRESSES_MAX * (PHYSICAL_KEY_BYTES_MAX + 64) < FRAME_BYTES_MAX);
 /// Most bytes of one batch: a node answers it, and logs what it changed, in one frame each.
 const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - (1 << 20);
-/// What a write costs there besides its names and its value, rounded up.
-const WRITE_BYTES: usize = 192;
+/// What a write or condition costs there besides its names and its value, rounded up.
+const ITEM_BYTES: usize = 192;
 /// Most single-key questions of one command that are on the way together.
 const WINDOW: usize = 4 << 10;
 
@@ -35,12 +35,17 @@ pub(super) fn by_lane<'a>(
 }
 
 /// Refuses a batch that does not fit into one request to a node.
-pub(super) fn check_batch(writes: &[Write<'_>]) -> Result<(), CommandError> {
-    if writes.len() > BATCH_ITEMS_MAX {
-        let text = format!("batch has {} items, max {BATCH_ITEMS_MAX}", writes.len());
+pub(super) fn check_batch(
+    conditions: &[Condition<'_>],
+    writes: &[Write<'_>],
+) -> Result<(), CommandError> {
+    let items = conditions.len() + writes.len();
+    if items > BATCH_ITEMS_MAX {
+        let text = format!("batch has {items} items, max {BATCH_ITEMS_MAX}");
         return Err(CommandError::Text(text));
     }
-    let bytes = writes.iter().map(write_bytes).sum();
+    let of_conditions = conditions.iter().map(|condition| item_bytes(condition.at));
+    let bytes = of_conditions.chain(writes.iter().map(write_bytes)).sum();
     if bytes > BATCH_BYTES_MAX {
         return Err(NameTooLong { part: "batch", bytes, max: BATCH_BYTES_MAX }.into());
     }
@@ -48,11 +53,6 @@ pub(super) fn check_batch(writes: &[Write<'_>]) -> Result<(), CommandError> {
 }
 
 fn write_bytes(write: &Write<'_>) -> usize {
-    let Address { object, field } = write.at;
-    let field = match field {
-        Field::Unnamed => 0,
-        Field::Named(name) => name.len(),
-    };
     let value = match write.action {
         Action::Put { value, .. } => value.len(),
         Action::Append { bytes } => bytes.len(),
@@ -62,7 +62,16 @@ fn write_bytes(write: &Write<'_>) -> usize {
         | Action::Touch { .. }
         | Action::TouchObject { .. } => 0,
     };
-    WRITE_BYTES + object.namespace.len() + object.name.len() + field + value
+    item_bytes(write.at) + value
+}
+
+fn item_bytes(at: Address<'_>) -> usize {
+    let Address { object, field } = at;
+    let field = match field {
+        Field::Unnamed => 0,
+        Field::Named(name) => name.len(),
+    };
+    ITEM_BYTES + object.namespace.len() + object.name.len() + field
 }
 
 /// What the client is told in the end.

@@ -80,8 +80,7 @@ impl LaneReplica {
         } else {
             self.held.vector()
         };
-        let durable =
-            if self.me.rules.ack_after_fsync { self.durable_of(since) } else { written };
+        let durable = if self.me.rules.ack_after_fsync { self.durable_of(since) } else { written };
         let (term, life) = (self.term(since), self.me.life);
         let pull = Pull { term, life, have, written, durable };
         actions.push(Action::Send(leader, Message::Pull(pull)));
@@ -121,7 +120,13 @@ impl LaneReplica {
     }
 
     /// The asked server does not lead. Says whether its register is newer than `known` here.
-    pub fn on_not_leading(&mut self, from: NodeId, since: Epoch, theirs: Epoch, known: Epoch) -> bool {
+    pub fn on_not_leading(
+        &mut self,
+        from: NodeId,
+        since: Epoch,
+        theirs: Epoch,
+        known: Epoch,
+    ) -> bool {
         match &mut self.role {
             Role::Following(f) if f.leader == from && f.since == since => {
                 f.outdated = theirs > known;

@@ -184,11 +184,12 @@ impl LaneReplica {
         }
         let by_epoch = self.me.rules.cut_by_epoch;
         let kept = answers.iter().filter(|(_, (_, kept))| *kept || !self.me.rules.amnesiac_waits);
-        let rank = |last: &Position| if by_epoch { *last } else { Position { epoch: Epoch(0), ..*last } };
+        let rank =
+            |last: &Position| if by_epoch { *last } else { Position { epoch: Epoch(0), ..*last } };
         // When all of R forgot, the union of their logs is the longest: each is a prefix of it.
-        let best = kept.max_by_key(|(_, (last, _))| rank(last)).or_else(|| {
-            answers.iter().max_by_key(|(_, (last, _))| rank(last)).filter(|_| all)
-        });
+        let best = kept
+            .max_by_key(|(_, (last, _))| rank(last))
+            .or_else(|| answers.iter().max_by_key(|(_, (last, _))| rank(last)).filter(|_| all));
         let Some((&node, &(last, _))) = best else {
             return;
         };

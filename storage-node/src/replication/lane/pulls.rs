@@ -5,7 +5,7 @@ use common::ids::{Epoch, Lsn, NodeId};
 use super::leading::{Leading, Phase};
 use super::replica::{LaneReplica, Role};
 use crate::replication::action::Action;
-use crate::replication::message::{Message, Pull, Records};
+use crate::replication::message::{Message, Pull, Records, Term};
 use crate::replication::position::{Holdings, Position};
 use crate::replication::register::Register;
 use crate::replication::rules::Rules;
@@ -36,6 +36,11 @@ impl Leading {
     /// Whose acknowledgement a record needs besides this server's.
     pub(super) fn all_needed(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.needed.iter().chain(&self.extra).copied()
+    }
+
+    /// What each follower acknowledged: written, durable.
+    pub fn acknowledgements(&self) -> impl Iterator<Item = (NodeId, Lsn, Lsn)> + '_ {
+        self.peers.iter().map(|(node, peer)| (*node, peer.written, peer.durable))
     }
 
     pub(super) fn me_is(&mut self, node: NodeId) {
@@ -141,11 +146,11 @@ impl Leading {
 impl LaneReplica {
     /// Answers the parked pulls for which there is something to say.
     pub(super) fn answer_pulls(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        let (chain, term) = (self.held.chain(), self.term(self.held.last().epoch));
+        let (chain, lane) = (self.held.chain(), self.id);
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
-        let term = crate::replication::message::Term { since: leading.since, ..term };
+        let term = Term { lane, since: leading.since };
         let confirmed: Vec<_> =
             leading.peers.keys().map(|node| leading.confirms(*node, self.me.rules)).collect();
         let (since, has_first, official) = (leading.since, leading.has_first(), leading.official);

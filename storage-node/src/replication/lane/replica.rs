@@ -109,13 +109,13 @@ impl LaneReplica {
         }
     }
 
-    /// The register names this server as leader in a term that an earlier process start led: it
-    /// needs a new since-epoch (guarantees 2.1).
+    /// The register names this server as leader in a term that an earlier process start led, or
+    /// that was given up: it needs a new since-epoch (guarantees 2.1).
     #[must_use]
     pub fn needs_new_term(&self, register: &Register) -> Option<Term> {
         let leader = register.leader(self.id.server)?;
         let own = leader.node == self.me.node && leader.since <= self.promised;
-        (own && !matches!(self.role, Role::Leading(_))).then(|| self.term(leader.since))
+        (own && self.leads().is_none()).then(|| self.term(leader.since))
     }
 
     pub(super) fn term(&self, since: Epoch) -> Term {
@@ -144,7 +144,9 @@ impl LaneReplica {
                 leading.on_register(now_ms, register);
                 self.advance(now_ms, actions);
             }
-            _ if self.promised < leader.since => self.begin(now_ms, leader.since, register, actions),
+            _ if self.promised < leader.since => {
+                self.begin(now_ms, leader.since, register, actions)
+            }
             _ => self.end(Role::Idle, actions),
         }
     }

@@ -165,12 +165,12 @@ mod tests {
     fn three() -> Register {
         let server = |n| Member { node: NodeId(n), store: StoreId(u128::from(n)) };
         let servers = vec![server(1), server(2), server(3)];
-        let create = Change::Create {
-            group: LogicGroup(4),
-            generation: VoterGeneration(1),
-            servers,
-        };
-        assert_eq!(create.apply(Some(&created(LogicGroup(4), VoterGeneration(1), &[]))), Err(ChangeRefused::Existence));
+        let create =
+            Change::Create { group: LogicGroup(4), generation: VoterGeneration(1), servers };
+        assert_eq!(
+            create.apply(Some(&created(LogicGroup(4), VoterGeneration(1), &[]))),
+            Err(ChangeRefused::Existence)
+        );
         create.apply(None).expect("an empty register is created")
     }
 
@@ -197,9 +197,13 @@ mod tests {
 
     #[test]
     fn another_data_directory_is_another_member() {
-        let out = Change::TakeOver { silent: NodeId(1), by: NodeId(3) }.apply(Some(&three())).unwrap();
+        let out =
+            Change::TakeOver { silent: NodeId(1), by: NodeId(3) }.apply(Some(&three())).unwrap();
         let blank = Member { node: NodeId(1), store: StoreId(99) };
-        assert_eq!(Change::Join { member: blank }.apply(Some(&out)), Err(ChangeRefused::NotAServer));
+        assert_eq!(
+            Change::Join { member: blank }.apply(Some(&out)),
+            Err(ChangeRefused::NotAServer)
+        );
         let same = Member { node: NodeId(1), store: StoreId(1) };
         assert!(Change::Join { member: same }.apply(Some(&out)).is_ok());
     }

@@ -31,7 +31,8 @@ impl Grants {
     #[must_use]
     pub fn running(&self, now_ms: u64, group: LogicGroup) -> Vec<RunningLease> {
         let lane = |server| Lane { group, server };
-        let of_group = (lane(ServerIndex(0)), Epoch(0))..=(lane(ServerIndex(u8::MAX)), Epoch(u64::MAX));
+        let of_group =
+            (lane(ServerIndex(0)), Epoch(0))..=(lane(ServerIndex(u8::MAX)), Epoch(u64::MAX));
         let running = self.ends_ms.range(of_group).filter(|(_, end_ms)| **end_ms > now_ms);
         running
             .map(|(&(lane, since), end_ms)| RunningLease {
@@ -47,8 +48,8 @@ impl Grants {
 /// another term than the lease's.
 #[must_use]
 pub fn blocked_ms(leases: &[RunningLease], value: &Register) -> u64 {
-    let taken = leases.iter().filter(|lease| {
-        value.leader(lease.lane).is_none_or(|leader| leader.since != lease.since)
-    });
+    let taken = leases
+        .iter()
+        .filter(|lease| value.leader(lease.lane).is_none_or(|leader| leader.since != lease.since));
     taken.map(|lease| lease.remaining_ms).max().unwrap_or(0)
 }

@@ -61,7 +61,13 @@ struct Vote {
 #[derive(Clone, Debug)]
 enum Phase {
     Preparing(Vec<Vote>),
-    Accepting { value: Register, changed: bool, consent: Vec<(ServerIndex, Epoch)>, by: Vec<NodeId>, again_ms: u64 },
+    Accepting {
+        value: Register,
+        changed: bool,
+        consent: Vec<(ServerIndex, Epoch)>,
+        by: Vec<NodeId>,
+        again_ms: u64,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -99,8 +99,8 @@ impl Voter {
         if self.generation.is_none() {
             return;
         }
-        let (granted, refused): (Vec<_>, Vec<_>) =
-            terms.iter().partition(|term| self.may_grant(from, **term));
+        let (granted, refused): (Vec<Term>, Vec<Term>) =
+            terms.iter().copied().partition(|term| self.may_grant(from, *term));
         for term in &granted {
             self.grants.grant(now_ms, term.lane, term.since);
         }

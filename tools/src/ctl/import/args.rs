@@ -31,12 +31,7 @@ pub(crate) struct ImportArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
     /// Data address of a proxy.
-    #[arg(
-        long,
-        env = "FDHT_PROXY",
-        default_value = "127.0.0.1:12200",
-        value_name = "HOST:PORT"
-    )]
+    #[arg(long, env = "FDHT_PROXY", default_value = "127.0.0.1:12200", value_name = "HOST:PORT")]
     pub(crate) proxy: String,
     /// Connections to deliver over.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]

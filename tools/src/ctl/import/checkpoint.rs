@@ -28,10 +28,7 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     /// The checkpoint at `path` for the input that `source` describes.
     pub(super) fn new(path: &Path, source: String) -> Self {
-        Self {
-            path: path.to_owned(),
-            source,
-        }
+        Self { path: path.to_owned(), source }
     }
 
     /// How many records an earlier import got acknowledged; 0 when there was none.
@@ -41,11 +38,9 @@ impl Checkpoint {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(source) => return Err(self.error(source)),
         };
-        let text: Text =
-            serde_json::from_slice(&bytes).map_err(|e| ImportError::CheckpointText {
-                path: self.path.clone(),
-                reason: e.to_string(),
-            })?;
+        let text: Text = serde_json::from_slice(&bytes).map_err(|e| {
+            ImportError::CheckpointText { path: self.path.clone(), reason: e.to_string() }
+        })?;
         if text.source != self.source {
             return Err(ImportError::CheckpointOfOther {
                 path: self.path.clone(),
@@ -58,10 +53,7 @@ impl Checkpoint {
 
     /// Remembers `acknowledged` durably: the file is whole at any time.
     pub(super) fn store(&self, acknowledged: u64) -> Result<(), ImportError> {
-        let text = Text {
-            source: self.source.clone(),
-            acknowledged,
-        };
+        let text = Text { source: self.source.clone(), acknowledged };
         let text = serde_json::to_vec(&text).expect("a string and a number always serialise");
         let new = with_suffix(&self.path, ".new");
         let write = || {
@@ -74,10 +66,7 @@ impl Checkpoint {
     }
 
     fn error(&self, source: io::Error) -> ImportError {
-        ImportError::Checkpoint {
-            path: self.path.clone(),
-            source,
-        }
+        ImportError::Checkpoint { path: self.path.clone(), source }
     }
 }
 
@@ -94,20 +83,11 @@ mod tests {
         checkpoint.store(17).unwrap();
         assert_eq!(checkpoint.load().unwrap(), 17);
 
-        let other = Checkpoint::new(&path, "tree /opt".to_owned())
-            .load()
-            .unwrap_err();
-        assert!(
-            other
-                .to_string()
-                .contains("is of tree /usr, this import reads tree /opt")
-        );
+        let other = Checkpoint::new(&path, "tree /opt".to_owned()).load().unwrap_err();
+        assert!(other.to_string().contains("is of tree /usr, this import reads tree /opt"));
         assert_eq!(other.status(), 2);
 
         fs::write(&path, "17").unwrap();
-        assert!(matches!(
-            checkpoint.load(),
-            Err(ImportError::CheckpointText { .. })
-        ));
+        assert!(matches!(checkpoint.load(), Err(ImportError::CheckpointText { .. })));
     }
 }

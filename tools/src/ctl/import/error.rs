@@ -28,11 +28,7 @@ pub(crate) enum ImportError {
     Tsv { line: u64, source: TsvError },
     /// The cluster refuses a record for good.
     #[error("{place} ({what}): {reply}")]
-    Refused {
-        place: String,
-        what: String,
-        reply: String,
-    },
+    Refused { place: String, what: String, reply: String },
     /// The connection failed for good.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -41,12 +37,7 @@ pub(crate) enum ImportError {
         "{place} ({what}): gave up after {seconds} s without progress (--retry-for): {reason}; \
          the same command may be run again"
     )]
-    Patience {
-        place: String,
-        what: String,
-        seconds: u64,
-        reason: String,
-    },
+    Patience { place: String, what: String, seconds: u64, reason: String },
     /// The checkpoint file cannot be read or written.
     #[error("checkpoint {}: {source}", path.display())]
     Checkpoint { path: PathBuf, source: io::Error },
@@ -58,11 +49,7 @@ pub(crate) enum ImportError {
         "checkpoint {} is of {found}, this import reads {wanted}; name another file or remove it",
         path.display()
     )]
-    CheckpointOfOther {
-        path: PathBuf,
-        found: String,
-        wanted: String,
-    },
+    CheckpointOfOther { path: PathBuf, found: String, wanted: String },
     /// The input ended before the place where the checkpoint says to go on.
     #[error("the input has {has} records, but {skip} were imported before: is it the same input?")]
     Shrunk { has: u64, skip: u64 },

@@ -21,13 +21,7 @@ pub(super) struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     /// Records of `from`, which messages call `name`. Without a format the first line decides.
     pub(super) fn new(from: R, name: String, format: Option<Format>) -> Self {
-        Self {
-            from,
-            name,
-            format,
-            line: 0,
-            buf: Vec::new(),
-        }
+        Self { from, name, format, line: 0, buf: Vec::new() }
     }
 
     /// The next record, with the number of its line and how many bytes of input it took.
@@ -36,13 +30,9 @@ impl<R: BufRead> Lines<R> {
         loop {
             self.buf.clear();
             let mut limited = self.from.by_ref().take(LINE_BYTES_MAX + 1);
-            let count =
-                limited
-                    .read_until(b'\n', &mut self.buf)
-                    .map_err(|source| ImportError::Read {
-                        from: self.name.clone(),
-                        source,
-                    })?;
+            let count = limited
+                .read_until(b'\n', &mut self.buf)
+                .map_err(|source| ImportError::Read { from: self.name.clone(), source })?;
             if count == 0 {
                 return Ok(None);
             }
@@ -51,10 +41,7 @@ impl<R: BufRead> Lines<R> {
             if self.buf.last() == Some(&b'\n') {
                 self.buf.pop();
             } else if count as u64 > LINE_BYTES_MAX {
-                return Err(ImportError::LineTooLong {
-                    line: self.line,
-                    max: LINE_BYTES_MAX,
-                });
+                return Err(ImportError::LineTooLong { line: self.line, max: LINE_BYTES_MAX });
             }
             if !self.buf.is_empty() {
                 return Ok(Some((self.line, self.parse()?, bytes)));
@@ -66,11 +53,7 @@ impl<R: BufRead> Lines<R> {
         let line = self.line;
         let looks_like = || {
             let first = self.buf.iter().find(|b| !b.is_ascii_whitespace());
-            if first == Some(&b'{') {
-                Format::Jsonl
-            } else {
-                Format::Tsv
-            }
+            if first == Some(&b'{') { Format::Jsonl } else { Format::Tsv }
         };
         match *self.format.get_or_insert_with(looks_like) {
             Format::Jsonl => {
@@ -92,17 +75,10 @@ mod tests {
 
     #[test]
     fn the_first_line_decides_the_format() {
-        let json = all(
-            "\n{\"obj\":\"a\",\"value\":\"1\"}\n{\"obj\":\"b\",\"value\":\"2\"}",
-            None,
-        );
+        let json = all("\n{\"obj\":\"a\",\"value\":\"1\"}\n{\"obj\":\"b\",\"value\":\"2\"}", None);
         let json = json.unwrap();
         assert_eq!(json.len(), 2);
-        assert_eq!(
-            (json[0].0, json[1].0),
-            (2, 3),
-            "line numbers count empty lines"
-        );
+        assert_eq!((json[0].0, json[1].0), (2, 3), "line numbers count empty lines");
         assert_eq!(json.iter().map(|r| r.2).sum::<u64>(), 48);
 
         let tsv = all("a\tf\t1\n", None).unwrap();
@@ -113,9 +89,7 @@ mod tests {
     fn a_wrong_line_is_named() {
         let error = all("a\tf\t1\nb\tf\n", None).unwrap_err().to_string();
         assert!(error.starts_with("line 2: 2 columns"), "{error}");
-        let error = all("{\"obj\":1}", Some(Format::Jsonl))
-            .unwrap_err()
-            .to_string();
+        let error = all("{\"obj\":1}", Some(Format::Jsonl)).unwrap_err().to_string();
         assert!(error.starts_with("line 1: not a record"), "{error}");
         assert!(all("{\"obj\":\"a\",\"value\":\"1\"}", Some(Format::Tsv)).is_err());
     }

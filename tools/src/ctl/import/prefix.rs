@@ -14,10 +14,7 @@ pub(super) struct Prefix {
 impl Prefix {
     /// Starts where an earlier import ended.
     pub(super) fn starting_at(done: u64) -> Self {
-        Self {
-            done,
-            ahead: VecDeque::new(),
-        }
+        Self { done, ahead: VecDeque::new() }
     }
 
     /// Record `number` (from 0) is acknowledged.

@@ -43,8 +43,7 @@ impl Shared {
 
     /// These records are acknowledged.
     pub(super) fn acknowledge(&self, numbers: impl ExactSizeIterator<Item = u64>) {
-        self.acknowledged
-            .fetch_add(numbers.len() as u64, Ordering::Relaxed);
+        self.acknowledged.fetch_add(numbers.len() as u64, Ordering::Relaxed);
         let mut prefix = self.prefix();
         numbers.for_each(|number| prefix.mark(number));
     }
@@ -60,9 +59,7 @@ impl Shared {
     }
 
     fn prefix(&self) -> std::sync::MutexGuard<'_, Prefix> {
-        self.prefix
-            .lock()
-            .expect("no thread panics while it holds this lock")
+        self.prefix.lock().expect("no thread panics while it holds this lock")
     }
 
     /// Something failed: nobody needs to go on.
@@ -99,9 +96,7 @@ pub(super) fn report(
             && now.duration_since(remembered_at) >= REMEMBER_EVERY
         {
             remembered_at = now;
-            checkpoint
-                .store(shared.done())
-                .inspect_err(|_| shared.stop())?;
+            checkpoint.store(shared.done()).inspect_err(|_| shared.stop())?;
         }
     }
     bar.finish_and_clear();
@@ -119,10 +114,7 @@ fn show(bar: &ProgressBar, shared: &Shared, began: Instant) {
 }
 
 /// Records per second.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a rate is shown without decimals"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown without decimals")]
 pub(super) fn rate(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(0.001)
 }
@@ -132,10 +124,7 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match bytes {
-        Some(bytes) => (
-            ProgressBar::new(bytes),
-            "{bar:30} {percent:>3}% {msg}, {eta} left",
-        ),
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:30} {percent:>3}% {msg}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is constant"))

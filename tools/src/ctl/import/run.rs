@@ -28,10 +28,7 @@ const UNREADABLE_NAMED: u64 = 10;
 /// Imports everything and prints what was done.
 pub(crate) fn import(args: &ImportArgs) -> Result<(), CtlError> {
     let input = Input::of(args);
-    let checkpoint = args
-        .checkpoint
-        .as_deref()
-        .map(|path| Checkpoint::new(path, input.name()));
+    let checkpoint = args.checkpoint.as_deref().map(|path| Checkpoint::new(path, input.name()));
     let skip = checkpoint.as_ref().map_or(Ok(0), Checkpoint::load)?;
     // A wrong address is said at once and not tried for a minute.
     let client = Client::connect(&args.proxy).map_err(ImportError::Client)?;
@@ -44,11 +41,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<(), CtlError> {
         time.as_secs_f64(),
         rate(count, time),
         u8::from(error.is_some()),
-        if skip > 0 {
-            format!(" ({skip} were imported before)")
-        } else {
-            String::new()
-        },
+        if skip > 0 { format!(" ({skip} were imported before)") } else { String::new() },
     ));
     error.map_or(Ok(()), |e| Err(e.into()))
 }
@@ -80,22 +73,13 @@ fn run(
             };
             senders.push(scope.spawn(move || sender.run(&from).inspect_err(|_| shared.stop())));
         }
-        let mut reader = Reader {
-            queues,
-            number: 0,
-            skip,
-            unreadable: 0,
-            shared,
-        };
+        let mut reader = Reader { queues, number: 0, skip, unreadable: 0, shared };
         let read = reader.read(args, input);
         let unreadable = reader.unreadable;
         // The senders end when their queues do: what came before a wrong line is still delivered.
         drop(reader);
         let panicless = "no thread of an import panics";
-        let delivered: Vec<_> = senders
-            .into_iter()
-            .map(|s| s.join().expect(panicless))
-            .collect();
+        let delivered: Vec<_> = senders.into_iter().map(|s| s.join().expect(panicless)).collect();
         shared.finish();
         reporter.thread().unpark();
         let reported = reporter.join().expect(panicless);
@@ -130,11 +114,7 @@ impl Input {
 
     fn bytes(&self) -> Option<u64> {
         match self {
-            Self::File(file) => file
-                .metadata()
-                .ok()
-                .filter(|m| m.is_file())
-                .map(|m| m.len()),
+            Self::File(file) => file.metadata().ok().filter(|m| m.is_file()).map(|m| m.len()),
             Self::Tree(_) | Self::Stdin => None,
         }
     }
@@ -151,10 +131,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, args: &ImportArgs, input: &Input) -> Result<(), ImportError> {
-        let failed = |source| ImportError::Read {
-            from: input.name(),
-            source,
-        };
+        let failed = |source| ImportError::Read { from: input.name(), source };
         match input {
             Input::Tree(root) => self.read_tree(root)?,
             Input::Stdin => {
@@ -167,10 +144,7 @@ impl Reader<'_> {
             }
         }
         if self.number < self.skip && !self.shared.is_stopped() {
-            return Err(ImportError::Shrunk {
-                has: self.number,
-                skip: self.skip,
-            });
+            return Err(ImportError::Shrunk { has: self.number, skip: self.skip });
         }
         Ok(())
     }
@@ -218,12 +192,6 @@ impl Reader<'_> {
         record.object.hash(&mut hasher);
         let queues = self.queues.len() as u64;
         let at = usize::try_from(hasher.finish() % queues).expect("below the number of queues");
-        self.queues[at]
-            .send(Numbered {
-                number,
-                place,
-                record,
-            })
-            .is_ok()
+        self.queues[at].send(Numbered { number, place, record }).is_ok()
     }
 }

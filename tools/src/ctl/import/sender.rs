@@ -95,22 +95,13 @@ impl Sender<'_> {
                 None => {}
                 Some(Trouble::Client(e)) => return Err(e.into()),
                 Some(Trouble::Refused(reply)) => {
-                    return Err(ImportError::Refused {
-                        place: place(),
-                        what: what(),
-                        reply,
-                    });
+                    return Err(ImportError::Refused { place: place(), what: what(), reply });
                 }
                 Some(Trouble::Passing(reason)) => {
                     if clock::now().duration_since(progress_at) >= self.retry_for {
                         let seconds = self.retry_for.as_secs();
                         let (place, what) = (place(), what());
-                        return Err(ImportError::Patience {
-                            place,
-                            what,
-                            seconds,
-                            reason,
-                        });
+                        return Err(ImportError::Patience { place, what, seconds, reason });
                     }
                     clock::pause(wait);
                     wait = (wait * 2).min(BACKOFF.1);
@@ -126,67 +117,40 @@ impl Sender<'_> {
             Ok(attempt) => attempt,
             Err(e) => {
                 self.client = None;
-                let trouble = if e.may_pass() {
-                    Trouble::Passing(e.to_string())
-                } else {
-                    Trouble::Client(e)
-                };
-                Attempt {
-                    acknowledged: 0,
-                    trouble: Some(trouble),
-                }
+                let trouble =
+                    if e.may_pass() { Trouble::Passing(e.to_string()) } else { Trouble::Client(e) };
+                Attempt { acknowledged: 0, trouble: Some(trouble) }
             }
         }
     }
 
     fn exchange(&mut self, batch: &[Numbered]) -> Result<Attempt, ClientError> {
         let Some(first) = batch.first() else {
-            return Ok(Attempt {
-                acknowledged: 0,
-                trouble: None,
-            });
+            return Ok(Attempt { acknowledged: 0, trouble: None });
         };
         let namespace = self.namespace_of(&first.record).to_owned();
-        let same = batch
-            .iter()
-            .take_while(|n| self.namespace_of(&n.record) == namespace);
+        let same = batch.iter().take_while(|n| self.namespace_of(&n.record) == namespace);
         let count = same.count();
         let client = self.client_in(&namespace)?;
-        // Which record each reply belongs to.
-        let mut owners = Vec::with_capacity(count);
-        for (at, numbered) in batch.iter().take(count).enumerate() {
-            for _ in 0..queue(client, &numbered.record) {
-                owners.push(at);
-            }
+        for numbered in batch.iter().take(count) {
+            queue(client, &numbered.record);
         }
         let replies = client.exchange()?;
-        let failed = owners
-            .iter()
-            .zip(&replies)
-            .find_map(|(at, reply)| match reply {
-                Reply::Error(text) => Some((*at, text.clone())),
-                _ => None,
-            });
+        let failed = replies.iter().enumerate().find_map(|(at, reply)| match reply {
+            Reply::Error(text) => Some((at, text.clone())),
+            _ => None,
+        });
         Ok(match failed {
-            None => Attempt {
-                acknowledged: count,
-                trouble: None,
-            },
-            Some((at, text)) if is_passing(&text) => Attempt {
-                acknowledged: at,
-                trouble: Some(Trouble::Passing(text)),
-            },
-            Some((at, text)) => Attempt {
-                acknowledged: at,
-                trouble: Some(Trouble::Refused(text)),
-            },
+            None => Attempt { acknowledged: count, trouble: None },
+            Some((at, text)) if is_passing(&text) => {
+                Attempt { acknowledged: at, trouble: Some(Trouble::Passing(text)) }
+            }
+            Some((at, text)) => Attempt { acknowledged: at, trouble: Some(Trouble::Refused(text)) },
         })
     }
 
     fn namespace_of<'r>(&'r self, record: &'r Record) -> &'r [u8] {
-        self.namespace
-            .or(record.namespace.as_deref())
-            .unwrap_or_default()
+        self.namespace.or(record.namespace.as_deref()).unwrap_or_default()
     }
 
     /// The connection, in the namespace. A SELECT is never pipelined: were it refused, the records
@@ -204,8 +168,8 @@ impl Sender<'_> {
     }
 }
 
-/// Queues the commands of one record and returns how many there are.
-fn queue(client: &mut Client, record: &Record) -> usize {
+/// Queues the one command that writes a record and its expiry.
+fn queue(client: &mut Client, record: &Record) {
     let (object, value) = (&record.object[..], &record.value[..]);
     let expiry = record.expire_at_ms.map(|ms| ms.to_string());
     match (&record.field, &expiry) {
@@ -213,12 +177,11 @@ fn queue(client: &mut Client, record: &Record) -> usize {
         (None, Some(ms)) => client.queue(&[b"SET", object, value, b"PXAT", ms.as_bytes()]),
         (Some(field), None) => client.queue(&[b"HSET", object, field, value]),
         (Some(field), Some(ms)) => {
-            client.queue(&[b"HSET", object, field, value]);
-            client.queue(&[b"PEXPIREAT", object, ms.as_bytes()]);
-            return 2;
+            let (at, one) = (&b"PXAT"[..], &b"1"[..]);
+            let ms = ms.as_bytes();
+            client.queue(&[b"HSETEX", object, at, ms, b"FIELDS", one, field, value]);
         }
     }
-    1
 }
 
 #[cfg(test)]
@@ -270,10 +233,7 @@ mod tests {
                 namespace.clone_from(&args[1]);
             } else if !reply.starts_with('-') {
                 let address = args[1..args.len() - 1].join("/");
-                kept.insert(
-                    format!("{namespace}:{address}"),
-                    args.last().unwrap().clone(),
-                );
+                kept.insert(format!("{namespace}:{address}"), args.last().unwrap().clone());
             }
             stream.write_all(format!("{reply}\r\n").as_bytes()).unwrap();
         }
@@ -312,31 +272,15 @@ mod tests {
         let (queue, from) = sync_channel(records.len());
         for (number, record) in (0..).zip(records) {
             let place = format!("line {}", number + 1);
-            queue
-                .send(Numbered {
-                    number,
-                    place,
-                    record,
-                })
-                .unwrap();
+            queue.send(Numbered { number, place, record }).unwrap();
         }
         drop(queue);
         let retry_for = Duration::from_secs(5);
         let (namespace, batch_max, shared_ref, client) = (None, 10, &shared, None);
-        let sender = Sender {
-            address,
-            namespace,
-            batch_max,
-            retry_for,
-            shared: shared_ref,
-            client,
-        };
+        let sender =
+            Sender { address, namespace, batch_max, retry_for, shared: shared_ref, client };
         let result = sender.run(&from);
-        assert_eq!(
-            shared.done(),
-            shared.acknowledged(),
-            "one sender leaves no gaps"
-        );
+        assert_eq!(shared.done(), shared.acknowledged(), "one sender leaves no gaps");
         (result, shared.done())
     }
 
@@ -349,10 +293,7 @@ mod tests {
             _ => Some(if args[0] == "SELECT" { "+OK" } else { ":1" }),
         });
         let values = ["1", "2", "3", "4"];
-        let records = values
-            .iter()
-            .map(|value| record("n", "o", "f", value))
-            .collect();
+        let records = values.iter().map(|value| record("n", "o", "f", value)).collect();
         let (result, done) = send(&server.address, records);
         result.unwrap();
         assert_eq!(done, 4);
@@ -373,21 +314,31 @@ mod tests {
     }
 
     #[test]
+    fn each_record_is_one_command_with_its_own_expiry() {
+        let server = server(1, |_, _| Some("+OK"));
+        let field = record("", "o", "f", "1");
+        let unnamed = Record { object: "s".into(), field: None, ..field.clone() };
+        let expiring = |record: &Record| Record { expire_at_ms: Some(7), ..record.clone() };
+        let records = vec![expiring(&field), expiring(&unnamed), unnamed, field];
+        let (result, done) = send(&server.address, records);
+        result.unwrap();
+        assert_eq!(done, 4);
+        let kept = server.kept.join().unwrap();
+        let mut kept: Vec<&str> = kept.keys().map(String::as_str).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [":o/PXAT/7/FIELDS/1/f", ":o/f", ":s", ":s/1/PXAT"]);
+    }
+
+    #[test]
     fn a_refused_record_is_named_and_those_before_it_count() {
         let server = server(1, |_, args| match args.last().map(String::as_str) {
             Some("2") => Some("-WRONGTYPE not a hash"),
             _ => Some(":1"),
         });
-        let records = ["1", "2", "3"]
-            .iter()
-            .map(|value| record("", "o", "f", value))
-            .collect();
+        let records = ["1", "2", "3"].iter().map(|value| record("", "o", "f", value)).collect();
         let (result, done) = send(&server.address, records);
         let text = result.unwrap_err().to_string();
-        assert_eq!(
-            text,
-            "line 2 (object \"o\" field \"f\"): WRONGTYPE not a hash"
-        );
+        assert_eq!(text, "line 2 (object \"o\" field \"f\"): WRONGTYPE not a hash");
         assert_eq!(done, 1);
         server.kept.join().unwrap();
     }

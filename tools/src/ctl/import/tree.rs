@@ -32,17 +32,12 @@ pub(super) fn walk(root: &Path) -> Result<impl Iterator<Item = Entry> + use<>, I
     if !root.is_dir() {
         return Err(ImportError::NotAFolder(root.to_owned()));
     }
-    Ok(WalkDir::new(root)
-        .follow_links(false)
-        .min_depth(1)
-        .sort_by_file_name()
-        .into_iter()
-        .map(
-            |entry| match entry.and_then(|entry| entry.metadata().map(|about| (entry, about))) {
-                Ok((entry, about)) => Entry::Record(record(entry.path(), &about)),
-                Err(e) => Entry::Unreadable(e.to_string()),
-            },
-        ))
+    Ok(WalkDir::new(root).follow_links(false).min_depth(1).sort_by_file_name().into_iter().map(
+        |entry| match entry.and_then(|entry| entry.metadata().map(|about| (entry, about))) {
+            Ok((entry, about)) => Entry::Record(record(entry.path(), &about)),
+            Err(e) => Entry::Unreadable(e.to_string()),
+        },
+    ))
 }
 
 fn record(path: &Path, about: &Metadata) -> Record {
@@ -80,12 +75,8 @@ mod tests {
         let root = dir.path();
         fs::create_dir(root.join("sub")).unwrap();
         fs::write(root.join("sub/b"), "12345").unwrap();
-        fs::write(
-            root.join("sub")
-                .join(std::ffi::OsString::from_vec(vec![b'x', 0xff])),
-            "",
-        )
-        .unwrap();
+        fs::write(root.join("sub").join(std::ffi::OsString::from_vec(vec![b'x', 0xff])), "")
+            .unwrap();
         std::os::unix::fs::symlink("/", root.join("link")).unwrap();
 
         let records: Vec<Record> = walk(root)
@@ -100,16 +91,10 @@ mod tests {
         assert_eq!(records[0].object, root.as_os_str().as_bytes());
         assert_eq!(records[2].object, root.join("sub").as_os_str().as_bytes());
         let value: serde_json::Value = serde_json::from_slice(&records[2].value).unwrap();
-        assert_eq!(
-            (&value["size"], &value["type"]),
-            (&5.into(), &"file".into())
-        );
+        assert_eq!((&value["size"], &value["type"]), (&5.into(), &"file".into()));
         assert!(value["mtime"].as_i64().unwrap() > 0);
         let link: serde_json::Value = serde_json::from_slice(&records[0].value).unwrap();
-        assert_eq!(
-            link["type"], "link",
-            "a link is an entry and is not followed"
-        );
+        assert_eq!(link["type"], "link", "a link is an entry and is not followed");
     }
 
     #[test]

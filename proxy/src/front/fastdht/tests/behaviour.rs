@@ -24,10 +24,7 @@ fn ask(model: &mut Model, command: u8, expires: i32, body: &[u8]) -> (u8, i32, V
 }
 
 fn plain(name: &[u8]) -> Object<'_> {
-    Object {
-        namespace: b"",
-        name,
-    }
+    Object { namespace: b"", name }
 }
 
 /// Names with their statuses, from the body of a BATCH_SET's or BATCH_DEL's answer.
@@ -46,10 +43,7 @@ fn statuses(mut body: &[u8]) -> Vec<u8> {
 fn every_outcome_has_its_status_and_keeps_the_connection() {
     let mut model = Model::new(NOW);
     let body = texts(&[b"n", b"o", b"k"]);
-    let lane = model.lane_of(Object {
-        namespace: b"n",
-        name: b"o",
-    });
+    let lane = model.lane_of(Object { namespace: b"n", name: b"o" });
     for (code, status) in [
         (FailureCode::WrongKind, 22),
         (FailureCode::OverLimit, 22),
@@ -65,25 +59,13 @@ fn every_outcome_has_its_status_and_keeps_the_connection() {
         let inc = [&body[..], &[0, 0, 0, 1]].concat();
         let keys = batch(b"n", b"o", 1, &[b"k"]);
         for (command, body) in [(SET, &set), (INC, &inc), (GET, &body), (DELETE, &body)] {
-            assert_eq!(
-                ask(&mut model, command, 9, body),
-                (status, 9, vec![]),
-                "{code:?}"
-            );
+            assert_eq!(ask(&mut model, command, 9, body), (status, 9, vec![]), "{code:?}");
         }
         for (command, body) in [(BATCH_GET, &keys), (BATCH_DELETE, &keys)] {
-            assert_eq!(
-                ask(&mut model, command, -1, body),
-                (status, -1, vec![]),
-                "{code:?}"
-            );
+            assert_eq!(ask(&mut model, command, -1, body), (status, -1, vec![]), "{code:?}");
         }
         let object = texts(&[b"n", b"o"]);
-        assert_eq!(
-            ask(&mut model, SUB_KEYS, 0, &object),
-            (status, 0, vec![]),
-            "{code:?}"
-        );
+        assert_eq!(ask(&mut model, SUB_KEYS, 0, &object), (status, 0, vec![]), "{code:?}");
         assert!(!exchange(&mut model, &request(GET, 0, &body)).closed);
     }
 }
@@ -92,27 +74,14 @@ fn every_outcome_has_its_status_and_keeps_the_connection() {
 fn an_object_of_the_other_kind_is_invalid() {
     let mut model = Model::new(NOW);
     model.put(plain(b"hash").field(b"f"), b"v");
-    model.put(
-        Object {
-            namespace: b"n",
-            name: b"text",
-        }
-        .unnamed(),
-        b"v",
-    );
+    model.put(Object { namespace: b"n", name: b"text" }.unnamed(), b"v");
     for body in [texts(&[b"", b"", b"hash"]), texts(&[b"n", b"text", b"k"])] {
         for expires in [-1, 0] {
             assert_eq!(ask(&mut model, GET, expires, &body).0, 22);
         }
-        assert_eq!(
-            ask(&mut model, SET, 0, &[&body[..], &texts(&[b"v"])].concat()).0,
-            22
-        );
+        assert_eq!(ask(&mut model, SET, 0, &[&body[..], &texts(&[b"v"])].concat()).0, 22);
     }
-    assert_eq!(
-        ask(&mut model, BATCH_GET, -1, &batch(b"n", b"text", 1, &[b"k"])).0,
-        22
-    );
+    assert_eq!(ask(&mut model, BATCH_GET, -1, &batch(b"n", b"text", 1, &[b"k"])).0, 22);
     assert_eq!(ask(&mut model, SUB_KEYS, 0, &texts(&[b"n", b"text"])).0, 22);
 }
 
@@ -120,16 +89,11 @@ fn an_object_of_the_other_kind_is_invalid() {
 fn a_plain_batch_is_one_batch_per_lane_and_one_object_per_key() {
     let mut model = Model::new(NOW);
     let names: Vec<_> = (0..40).map(|n| format!("key{n}").into_bytes()).collect();
-    let parts: Vec<&[u8]> = names
-        .iter()
-        .flat_map(|name| [&name[..], &b"v"[..]])
-        .collect();
+    let parts: Vec<&[u8]> = names.iter().flat_map(|name| [&name[..], &b"v"[..]]).collect();
     let (status, _, body) = ask(&mut model, BATCH_SET, 0, &batch(b"", b"", 40, &parts));
     assert_eq!((status, statuses(&body)), (0, vec![0; 40]));
-    let lanes: std::collections::BTreeSet<_> = names
-        .iter()
-        .map(|name| model.lane_of(plain(name)))
-        .collect();
+    let lanes: std::collections::BTreeSet<_> =
+        names.iter().map(|name| model.lane_of(plain(name))).collect();
     assert_eq!(model.submitted.len(), lanes.len());
     assert!(lanes.len() > 3);
     let (status, _, body) = ask(&mut model, GET, -1, &texts(&[b"", b"", b"key7"]));
@@ -140,26 +104,15 @@ fn a_plain_batch_is_one_batch_per_lane_and_one_object_per_key() {
     model.failing.insert(down, FailureCode::NoServer);
     let parts: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
     let (status, _, body) = ask(&mut model, BATCH_DELETE, 0, &batch(b"", b"", 40, &parts));
-    let expected: Vec<u8> = names
-        .iter()
-        .map(|name| {
-            if model.lane_of(plain(name)) == down {
-                11
-            } else {
-                0
-            }
-        })
-        .collect();
+    let expected: Vec<u8> =
+        names.iter().map(|name| if model.lane_of(plain(name)) == down { 11 } else { 0 }).collect();
     assert_eq!((status, statuses(&body)), (0, expected));
 }
 
 #[test]
 fn long_values_are_put_together_from_parts() {
     let mut model = Model::new(NOW);
-    let object = Object {
-        namespace: b"n",
-        name: b"o",
-    };
+    let object = Object { namespace: b"n", name: b"o" };
     let value: Vec<u8> = (0..=255).cycle().take(5_000).collect();
     model.put(object.field(b"long"), &value);
     model.put(object.field(b"short"), b"s");
@@ -187,27 +140,14 @@ fn long_values_are_put_together_from_parts() {
 #[test]
 fn a_batch_get_that_touches_changes_only_what_it_found() {
     let mut model = Model::new(NOW);
-    model.put(
-        Object {
-            namespace: b"n",
-            name: b"o",
-        }
-        .field(b"a"),
-        b"1",
-    );
+    model.put(Object { namespace: b"n", name: b"o" }.field(b"a"), b"1");
     let keys = batch(b"n", b"o", 2, &[b"none", b"a"]);
     let at = 1_700_000_100;
     let sent = exchange(&mut model, &request(BATCH_GET, at, &keys));
     assert_eq!(only_answer(&sent).1, at);
     let counters = Counters {
-        set: Counter {
-            total: 1,
-            success: 1,
-        },
-        get: Counter {
-            total: 2,
-            success: 1,
-        },
+        set: Counter { total: 1, success: 1 },
+        get: Counter { total: 2, success: 1 },
         ..Counters::default()
     };
     assert_eq!(sent.counters, counters);
@@ -219,19 +159,13 @@ fn a_batch_get_that_touches_changes_only_what_it_found() {
 #[test]
 fn a_key_list_keeps_the_originals_bounds_and_leaves_out_what_cannot_be_said() {
     let mut model = Model::new(NOW);
-    let object = Object {
-        namespace: b"n",
-        name: b"o",
-    };
+    let object = Object { namespace: b"n", name: b"o" };
     for name in [&b"b"[..], b"", b"*", b"a\x01b", &[b'x'; 129], b"a"] {
         model.put(object.field(name), b"v");
     }
     model.part_max = 10;
     let body = texts(&[b"n", b"o"]);
-    assert_eq!(
-        ask(&mut model, SUB_KEYS, 0, &body),
-        (0, 0, b"a\x01b".to_vec())
-    );
+    assert_eq!(ask(&mut model, SUB_KEYS, 0, &body), (0, 0, b"a\x01b".to_vec()));
     model.part_max = usize::MAX;
     for number in 0..700 {
         model.put(object.field(format!("{number:0100}").as_bytes()), b"v");
@@ -243,10 +177,7 @@ fn a_key_list_keeps_the_originals_bounds_and_leaves_out_what_cannot_be_said() {
     }
     let (_, _, list) = ask(&mut model, SUB_KEYS, 0, &body);
     assert!(list.len() < 64 << 10);
-    let short = Object {
-        namespace: b"n",
-        name: b"short",
-    };
+    let short = Object { namespace: b"n", name: b"short" };
     for number in 0..5000 {
         model.put(short.field(format!("{number}").as_bytes()), b"v");
     }

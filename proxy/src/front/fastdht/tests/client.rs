@@ -11,11 +11,7 @@ pub(super) struct FixedStat;
 
 impl StatSource for FixedStat {
     fn stat(&self) -> Stat {
-        Stat {
-            server: "127.0.0.1:12200".into(),
-            version: "0.1.0".into(),
-            ..Stat::default()
-        }
+        Stat { server: "127.0.0.1:12200".into(), version: "0.1.0".into(), ..Stat::default() }
     }
 }
 
@@ -50,24 +46,15 @@ pub(super) fn exchange(model: &mut Model, input: &[u8]) -> Sent {
             Started::Waiting(call) | Started::WaitingAlone(call) => call,
         };
         loop {
-            let (part, bytes) = model
-                .take_answer()
-                .expect("a waiting call has answers to come");
+            let (part, bytes) = model.take_answer().expect("a waiting call has answers to come");
             let before = sent.bytes.len();
             let answer = response::decode(&bytes).unwrap();
             if call.on_answer(part, answer, model, &mut sent.bytes) == Progress::Done {
                 break;
             }
-            assert_eq!(
-                sent.bytes.len(),
-                before,
-                "answers are written once, when done"
-            );
+            assert_eq!(sent.bytes.len(), before, "answers are written once, when done");
         }
-        assert!(
-            model.take_answer().is_none(),
-            "a call that is done has no answers to come"
-        );
+        assert!(model.take_answer().is_none(), "a call that is done has no answers to come");
         sent.counters.add(call.counters());
         sent.closed = call.closes();
     }
@@ -93,12 +80,7 @@ pub(super) fn texts(parts: &[&[u8]]) -> Vec<u8> {
 
 /// An object, a count, and length-prefixed parts.
 pub(super) fn batch(namespace: &[u8], object: &[u8], count: u32, parts: &[&[u8]]) -> Vec<u8> {
-    [
-        texts(&[namespace, object]),
-        count.to_be_bytes().to_vec(),
-        texts(parts),
-    ]
-    .concat()
+    [texts(&[namespace, object]), count.to_be_bytes().to_vec(), texts(parts)].concat()
 }
 
 /// Status, expires and body of the only answer in `sent`.
@@ -106,13 +88,6 @@ pub(super) fn only_answer(sent: &Sent) -> (u8, i32, Vec<u8>) {
     let bytes = &sent.bytes;
     let length = u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
     assert_eq!(bytes.len(), 19 + length);
-    assert_eq!(
-        (&bytes[4..8], bytes[16], bytes[17]),
-        (&77_u32.to_be_bytes()[..], 40, 1)
-    );
-    (
-        bytes[18],
-        i32::from_be_bytes(bytes[12..16].try_into().unwrap()),
-        bytes[19..].to_vec(),
-    )
+    assert_eq!((&bytes[4..8], bytes[16], bytes[17]), (&77_u32.to_be_bytes()[..], 40, 1));
+    (bytes[18], i32::from_be_bytes(bytes[12..16].try_into().unwrap()), bytes[19..].to_vec())
 }

@@ -10,14 +10,8 @@ use super::client::exchange;
 use crate::front::fastdht::model::Model;
 
 /// Vectors that are answered otherwise here; `docs/FASTDHT.md` has the reasons.
-const EXCEPTIONS: [&str; 6] = [
-    "delete_expired#2",
-    "stat_0",
-    "stat_short",
-    "batch_star_get",
-    "wrong_group",
-    "sub_keys_off",
-];
+const EXCEPTIONS: [&str; 6] =
+    ["delete_expired#2", "stat_0", "stat_short", "batch_star_get", "wrong_group", "sub_keys_off"];
 
 struct Vector {
     name: String,
@@ -30,11 +24,7 @@ fn the_originals_answers_are_repeated_byte_for_byte() {
     let mut model = Model::new(0);
     let mut replayed = 0;
     for vector in vectors() {
-        let Vector {
-            name,
-            request,
-            response,
-        } = vector;
+        let Vector { name, request, response } = vector;
         if let Some(time) = response.get(8..12) {
             let seconds = u32::from_be_bytes(time.try_into().unwrap());
             model.now_ms = u64::from(seconds) * 1000 + 345;
@@ -45,11 +35,7 @@ fn the_originals_answers_are_repeated_byte_for_byte() {
         let mut bytes = sent.bytes;
         mask_times(&mut bytes);
         if EXCEPTIONS.contains(&name.as_str()) {
-            assert_ne!(
-                hex(&bytes),
-                hex(&expected),
-                "{name} is no exception any more"
-            );
+            assert_ne!(hex(&bytes), hex(&expected), "{name} is no exception any more");
             continue;
         }
         assert_eq!(hex(&bytes), hex(&expected), "{name}");
@@ -77,11 +63,7 @@ fn vectors() -> Vec<Vector> {
 fn of_json(json: &Value) -> Vector {
     let bytes = |key: &str| {
         let mut bytes = unhex(json[key].as_str().unwrap_or_default());
-        let cut = json["truncated"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|field| field == key);
+        let cut = json["truncated"].as_array().into_iter().flatten().any(|field| field == key);
         if cut {
             let length = u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
             bytes.resize(19 + length, b'B');
@@ -89,11 +71,7 @@ fn of_json(json: &Value) -> Vector {
         bytes
     };
     let name = json["name"].as_str().unwrap().to_owned();
-    Vector {
-        name,
-        request: bytes("request_hex"),
-        response: bytes("response_hex"),
-    }
+    Vector { name, request: bytes("request_hex"), response: bytes("response_hex") }
 }
 
 /// Blanks the timestamp of every answer in `bytes`.
@@ -108,10 +86,7 @@ fn mask_times(bytes: &mut [u8]) {
 
 fn unhex(text: &str) -> Vec<u8> {
     let digit = |byte: &u8| u8::try_from(char::from(*byte).to_digit(16).unwrap()).unwrap();
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| digit(&pair[0]) << 4 | digit(&pair[1]))
-        .collect()
+    text.as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

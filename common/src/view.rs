@@ -1,0 +1,70 @@
+//! A proxy's picture of who leads which lane: a cache of the groups' registers, never the authority
+//! (guarantees 4.5).
+
+use std::collections::BTreeMap;
+
+use crate::ids::{Epoch, Lane, LogicGroup, NodeId};
+
+/// Who leads the lanes of a group, as of a register epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupView {
+    /// The register's epoch.
+    pub epoch: Epoch,
+    /// The leader of each lane with its since-epoch, by server index.
+    pub leaders: Vec<(NodeId, Epoch)>,
+}
+
+/// The views of all groups. Adopts only greater epochs, so a server that was left behind cannot
+/// take a proxy back.
+#[derive(Clone, Debug, Default)]
+pub struct ViewCache {
+    groups: BTreeMap<LogicGroup, GroupView>,
+}
+
+impl ViewCache {
+    /// A server or a voter told its view of a group. Says whether it was adopted.
+    pub fn adopt(&mut self, group: LogicGroup, view: GroupView) -> bool {
+        let known = self.groups.get(&group);
+        let newer = known.is_none_or(|known| known.epoch < view.epoch);
+        if newer {
+            self.groups.insert(group, view);
+        }
+        newer
+    }
+
+    /// The leader of a lane and the since-epoch to send with a request.
+    #[must_use]
+    pub fn leader(&self, lane: Lane) -> Option<(NodeId, Epoch)> {
+        let view = self.groups.get(&lane.group)?;
+        view.leaders.get(usize::from(lane.server.0)).copied()
+    }
+
+    /// The epoch of a group's view; 0 if there is none.
+    #[must_use]
+    pub fn epoch(&self, group: LogicGroup) -> Epoch {
+        self.groups.get(&group).map_or(Epoch(0), |view| view.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ServerIndex;
+
+    #[test]
+    fn only_a_greater_epoch_is_adopted() {
+        let lane = Lane { group: LogicGroup(3), server: ServerIndex(0) };
+        let view = |epoch, node| GroupView {
+            epoch: Epoch(epoch),
+            leaders: vec![(NodeId(node), Epoch(epoch))],
+        };
+        let mut cache = ViewCache::default();
+        assert_eq!(cache.leader(lane), None);
+        assert!(cache.adopt(lane.group, view(4, 1)));
+        assert!(!cache.adopt(lane.group, view(4, 2)));
+        assert!(!cache.adopt(lane.group, view(3, 2)));
+        assert_eq!(cache.leader(lane), Some((NodeId(1), Epoch(4))));
+        assert!(cache.adopt(lane.group, view(5, 2)));
+        assert_eq!(cache.epoch(lane.group), Epoch(5));
+    }
+}
