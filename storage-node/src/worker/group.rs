@@ -38,7 +38,7 @@ pub(crate) struct Group {
     pub(crate) lane: LeadLane,
     /// Servers of the physical group.
     pub(crate) servers: u8,
-    /// Why the group refuses operations, after an error of its file.
+    /// Why the group refuses writes, after an error of its file.
     pub(crate) stopped: Option<String>,
     pub(crate) flush: Flush,
 }
@@ -133,7 +133,7 @@ impl Group {
         Self { id, store, lane, servers, stopped: None, flush: Flush::Idle }
     }
 
-    /// The group's file cannot be trusted any more: it refuses operations until a restart.
+    /// The group's file cannot be trusted any more: it refuses writes until a restart; reads go on.
     pub(crate) fn stop(&mut self, reason: &str) {
         if self.stopped.is_none() {
             tracing::error!(group = %self.id, reason, "group stopped");
