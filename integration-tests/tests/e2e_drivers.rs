@@ -22,6 +22,15 @@ const IDLE_TICKS_MAX: u64 = 5;
 const MOMENT: Duration = Duration::from_millis(500);
 const MIB: u64 = 1 << 20;
 
+/// The end of a test for its threads, also when it fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Processor time a process has used, in hundredths of a second.
 fn cpu_ticks(pid: i32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -88,6 +97,7 @@ fn a_large_request_among_small_ones_keeps_its_place_and_waits_without_work() {
     };
     let done = AtomicBool::new(false);
     let served = thread::scope(|scope| {
+        let end = End(&done);
         let others = scope.spawn(|| {
             let mut other = cluster.resp();
             let mut served = 0;
@@ -103,7 +113,7 @@ fn a_large_request_among_small_ones_keeps_its_place_and_waits_without_work() {
             c.send_raw(&mixed);
             read_all(&mut c);
         }
-        done.store(true, Ordering::SeqCst);
+        drop(end);
         others.join().unwrap()
     });
     assert!(served > 0);
@@ -177,31 +187,38 @@ fn a_stop_answers_what_was_started_and_starts_nothing_more() {
     (0..6).for_each(|n| assert_written(&mut c, &format!("stop:{n}"), 100));
 }
 
+/// Writes in batches of 50 until the server ends; gives the number of answers.
+fn write_until_closed(address: &str, client: usize, done: &AtomicBool) -> usize {
+    let mut c = Resp::connect(address);
+    let mut answered = 0;
+    while !done.load(Ordering::SeqCst) {
+        let batch = sets(&format!("load:{client}"), answered..answered + 50);
+        // The server may be gone; what it answered before is still there to read.
+        let sent = c.try_send_raw(&batch).is_ok();
+        for _ in 0..50 {
+            match c.try_read() {
+                Ok(answer) => assert_eq!(answer, "OK"),
+                Err(_) => return answered,
+            }
+            answered += 1;
+        }
+        assert!(sent, "answered and not sent");
+    }
+    answered
+}
+
 #[test]
 fn a_stop_under_load_answers_exactly_what_was_applied() {
     let cluster = Options::small().start();
     let proxy = cluster.pid("proxy").unwrap();
     let address = cluster.address();
     let before = metric(&cluster, "fdht_proxy_requests_total");
+    let done = AtomicBool::new(false);
     let acknowledged: Vec<usize> = thread::scope(|scope| {
-        let write = |client: usize| {
-            let mut c = Resp::connect(&address);
-            let mut answered = 0;
-            loop {
-                let batch = sets(&format!("load:{client}"), answered..answered + 50);
-                // The proxy may be gone.
-                let sent = c.try_send_raw(&batch).is_ok();
-                for _ in 0..50 {
-                    match c.try_read() {
-                        Ok(answer) => assert_eq!(answer, "OK"),
-                        Err(_) => return answered,
-                    }
-                    answered += 1;
-                }
-                assert!(sent, "answered and not sent");
-            }
-        };
-        let writers: Vec<_> = (0..8).map(|client| scope.spawn(move || write(client))).collect();
+        let _end = End(&done);
+        let (address, done) = (&address, &done);
+        let write = |client| scope.spawn(move || write_until_closed(address, client, done));
+        let writers: Vec<_> = (0..8).map(write).collect();
         let busy = || metric(&cluster, "fdht_proxy_requests_total") > before + 3_000;
         wait_until("all are at work", SOON, busy);
         send(proxy, Signal::TERM);
@@ -254,9 +271,9 @@ fn clients_that_leave_without_reading_leave_no_sockets_and_no_memory() {
     let ask = encode(&["GET", "big"]).repeat(100);
     clients.iter_mut().for_each(|c| c.send_raw(&ask));
     // 10 GB are asked for, and each client is given what a connection may hold.
-    wait_until("answers are held for all", SOON, || buffers() > 40 * MIB);
+    wait_until("answers are held for all", SOON, || buffers() > 30 * MIB);
     let peak = memory(proxy, "VmHWM");
-    assert!(peak < resident + 700 * MIB, "{} MiB", peak / MIB);
+    assert!(peak < resident + 400 * MIB, "{} MiB", peak / MIB);
     // A half says that it has no more to ask. A quarter reads on, all others just leave.
     clients.iter().take(20).for_each(Resp::finish_sending);
     clients.drain(10..);
@@ -270,8 +287,10 @@ fn clients_that_leave_without_reading_leave_no_sockets_and_no_memory() {
             });
         }
     });
+    wait_until("all connections end", SOON, || connections() == 0);
+    wait_until("all buffers are given back", SOON, || buffers() == 0);
+    // Admin connections come and go.
     wait_until("all sockets are closed", SOON, || open_files(proxy) <= files + 2);
-    assert_eq!((connections(), buffers()), (0, 0));
     // The allocator returns pages while there is work.
     let mut c = cluster.resp();
     wait_until("memory is given back", SOON, || {
@@ -391,7 +410,7 @@ fn uploads_beyond_the_buffers_are_stored_or_refused_and_nothing_between() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let peak = memory(proxy, "VmHWM");
-    assert!(peak < resident + 448 * MIB, "{} MiB", peak / MIB);
+    assert!(peak < resident + 384 * MIB, "{} MiB", peak / MIB);
     let mut c = cluster.resp();
     for (n, status) in statuses.iter().enumerate() {
         let length = c.call(&["STRLEN", &format!("upload:{n}")]).int();

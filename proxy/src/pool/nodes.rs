@@ -236,18 +236,21 @@ impl Pool {
 
     /// Tells every connected node the text of a topology file.
     pub(crate) fn announce(&mut self, text: &str) {
-        for node in &mut self.nodes {
-            let lane_class = LaneClass::Worker(0);
-            let key = ConnectionKey { node: node.number, lane_class };
-            if let Some(connection) = node.get_mut(lane_class) {
-                connection.tell(|out| {
-                    frame::encode(out, FrameType::Announce, 0, |body| {
-                        body.extend_from_slice(text.as_bytes());
-                    });
-                });
-                self.dirty.push(key);
-            }
-        }
+        let key =
+            |node: &Node| ConnectionKey { node: node.number, lane_class: LaneClass::Worker(0) };
+        let keys: Vec<_> = self.nodes.iter().map(key).collect();
+        keys.into_iter().for_each(|key| self.announce_to(key, text));
+    }
+
+    /// Tells one node, if it is connected.
+    pub(crate) fn announce_to(&mut self, key: ConnectionKey, text: &str) {
+        let Some(connection) = self.connection(key) else { return };
+        connection.tell(|out| {
+            frame::encode(out, FrameType::Announce, 0, |body| {
+                body.extend_from_slice(text.as_bytes());
+            });
+        });
+        self.dirty.push(key);
     }
 
     /// The connection broke or was not made.

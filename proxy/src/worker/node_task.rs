@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use common::codec::DecodeError;
 use common::failure::{Failure, FailureCode};
+use common::ids::TopologyVersion;
 use common::wire::frame::{self, Decoded, Frame, FrameType};
 use common::wire::hello::Role;
 use common::wire::request;
@@ -96,7 +97,7 @@ async fn run(
     if learned.node != at.name {
         return Err(LinkError::OtherNode(learned.node));
     }
-    announce(worker, &mut stream, &mut input, &learned).await?;
+    let announced = announce(worker, &mut stream, &mut input, &learned).await?;
     let (mut reader, writer) = stream.into_split();
     worker.writers.borrow_mut().insert(key, Rc::new(writer));
     {
@@ -105,6 +106,11 @@ async fn run(
         worker.begin_turn();
         if let Some(connection) = pool.connection(key) {
             connection.on_up(worker.now_ms(), request::refresh_times);
+        }
+        // The file may have changed while this connection was made.
+        let topology = worker.shared.topology.load_full();
+        if topology.version() != announced {
+            pool.announce_to(key, topology.text());
         }
     }
     *up_since = Some(rt::clock::now());
@@ -131,19 +137,20 @@ async fn introduce(
     handshake::connect(stream, input, &introduction).await
 }
 
-/// Tells a node with an older topology the one in force. The node answers when it serves by it.
+/// Tells a node with an older topology the one in force, and returns its version. The node answers
+/// when it serves by it.
 async fn announce(
     worker: &Worker,
     stream: &mut TcpStream,
     input: &mut BytesMut,
     learned: &Learned,
-) -> Result<(), LinkError> {
+) -> Result<TopologyVersion, LinkError> {
     let topology = worker.shared.topology.load_full();
     if learned.topology >= topology.version() {
         if learned.topology > topology.version() {
             tracing::warn!(node = learned.node, "the node knows a newer topology file");
         }
-        return Ok(());
+        return Ok(topology.version());
     }
     let mut out = Vec::new();
     frame::encode(&mut out, FrameType::Announce, 0, |body| {
@@ -170,7 +177,7 @@ async fn announce(
         .await
         .map_err(|_| LinkError::AnnounceTimeout)??;
     if reason.is_empty() {
-        return Ok(());
+        return Ok(topology.version());
     }
     let version = topology.version().epoch.to_string();
     Err(LinkError::Announce(version, reason))
