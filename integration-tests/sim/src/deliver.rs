@@ -148,7 +148,7 @@ impl World {
     pub fn act(&mut self, node: usize, actions: Vec<Action>, recs: &[Rec]) {
         for action in actions {
             if self.trace && !matches!(action, Action::Send(..)) {
-                println!("{:>10} n{node} {action:?}", self.now_us);
+                self.say(format_args!("n{node} {action:?}"));
             }
             match action {
                 Action::Send(to, message) => self.send(node, node_of(to), message),

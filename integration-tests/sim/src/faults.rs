@@ -25,7 +25,7 @@ impl World {
                 continue;
             }
             if self.trace {
-                println!("{:>10} fault {fault} node {node}", self.now_us);
+                self.say(format_args!("fault {fault} node {node}"));
             }
             return match fault {
                 0 => self.kill(node),
@@ -33,6 +33,9 @@ impl World {
                 2 => self.pause(node),
                 3 => self.partition(node),
                 4 => self.depart(node),
+                _ if self.setup.always && self.rng.permille(600) => {
+                    (0..NODES).for_each(|node| self.power_cut(node));
+                }
                 _ => (0..NODES).for_each(|node| self.kill(node)),
             };
         }

@@ -56,7 +56,7 @@ fn steps(world: &mut World, heal_us: u64, report: &mut Report) -> Check {
     let until = |world: &mut World, at_us: u64, report: &mut Report| -> Check {
         world.plan(at_us, What::Mend);
         while world.now_us < at_us {
-            let Some(what) = world.next() else { break };
+            let Some(what) = world.take_event() else { break };
             report.events += 1;
             step(world, what);
             if let Some(failure) = world.checks.failure() {
@@ -105,7 +105,7 @@ fn step(world: &mut World, what: What) {
         What::Peer { from, to, life, message, recs } => {
             if world.nodes[to].life == life && world.nodes[to].process.is_some() {
                 if world.trace {
-                    println!("{:>10} n{from} -> n{to} {message:?}", world.now_us);
+                    world.say(format_args!("n{from} -> n{to} {message:?}"));
                 }
                 world.deliver(from, to, message, &recs);
             }

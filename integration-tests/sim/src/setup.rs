@@ -30,7 +30,8 @@ pub struct Setup {
     pub slow: u64,
     /// Mean time between faults.
     pub fault_ms: u64,
-    /// Relative weights of the faults: kill, power cut, pause, partition, planned stop, all killed.
+    /// Relative weights of the faults: kill, power cut, pause, partition, planned stop, all killed
+    /// or, under `sync: always`, all without power.
     pub weights: [u64; 6],
     /// How long a sync takes at most.
     pub sync_ms: u64,
@@ -50,7 +51,7 @@ impl Setup {
         for weight in &mut weights {
             *weight = if rng.permille(600) { rng.range(1, 10) } else { 0 };
         }
-        weights[5] /= 4;
+        weights[5] /= 2;
         let calm = rng.permille(400);
         Self {
             rf: if rng.permille(500) { 2 } else { 3 },

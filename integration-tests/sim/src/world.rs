@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::fmt;
 
 use common::ids::LogicGroup;
 use common::view::GroupView;
@@ -126,6 +127,12 @@ impl World {
         }
     }
 
+    /// Prints what happens.
+    #[expect(clippy::print_stdout, reason = "only when a seed is replayed with its trace")]
+    pub fn say(&self, what: fmt::Arguments<'_>) {
+        println!("{:>10} {what}", self.now_us);
+    }
+
     /// Plans an event.
     pub fn plan(&mut self, at_us: u64, what: What) {
         self.seq += 1;
@@ -133,7 +140,7 @@ impl World {
     }
 
     /// The next event; time moves to it.
-    pub fn next(&mut self) -> Option<What> {
+    pub fn take_event(&mut self) -> Option<What> {
         let event = self.queue.pop()?;
         self.now_us = self.now_us.max(event.at_us);
         Some(event.what)

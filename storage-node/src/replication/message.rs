@@ -109,6 +109,8 @@ pub enum Message {
     Depart {
         /// The group.
         group: LogicGroup,
+        /// The register epoch it knows; at another one the request is void.
+        known: Epoch,
         /// The terms that it gave up.
         consent: Vec<(ServerIndex, Epoch)>,
     },

@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use storage_node::replication::rules::Rules;
 
@@ -41,24 +43,54 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mutant = options.mutant.map(|name| format!(" --mutant {name}")).unwrap_or_default();
-    let (mut failing, mut acked, mut reads, mut events, mut leaders, mut changes) =
-        (0, 0, 0, 0, 0, 0);
-    for seed in options.from..options.from + options.seeds {
-        let report = sim::run(seed, rules, options.trace);
-        acked += report.acked;
-        reads += report.reads;
-        events += report.events;
-        leaders += report.leaders;
-        changes += report.changes;
-        if let Some(failure) = report.failure {
-            failing += 1;
-            println!("sweep 1 --from {seed}{mutant}    # {failure}");
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(options.from);
+    let all = Mutex::new(Totals::default());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= options.from + options.seeds {
+                return;
+            }
+            let report = sim::run(seed, rules, options.trace);
+            if let Some(failure) = &report.failure {
+                println!("sweep 1 --from {seed}{mutant}    # {failure}");
+            }
+            all.lock().expect("no thread panics with it").add(&report);
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let totals = all.into_inner().expect("no thread panics with it");
+    let Totals { failing, events, acked, reads, leaders, changes } = totals;
     println!(
         "{failing} failing of {}: {events} events, {acked} writes, {reads} reads, {leaders} \
          leaderships, {changes} register changes",
         options.seeds
     );
     if failing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[derive(Default)]
+struct Totals {
+    failing: u64,
+    events: u64,
+    acked: usize,
+    reads: u64,
+    leaders: usize,
+    changes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, report: &sim::Report) {
+        self.failing += u64::from(report.failure.is_some());
+        self.events += report.events;
+        self.acked += report.acked;
+        self.reads += report.reads;
+        self.leaders += report.leaders;
+        self.changes += report.changes;
+    }
 }

@@ -21,8 +21,6 @@ pub struct Following {
     /// The leader needs this server's acknowledgement as of this register epoch, and has it for
     /// every official record.
     confirmed: Option<Epoch>,
-    /// A greater register epoch than the own was mentioned.
-    outdated: bool,
 }
 
 impl Following {
@@ -53,14 +51,8 @@ impl LaneReplica {
         since: Epoch,
         actions: &mut Vec<Action>,
     ) {
-        let following = Following {
-            leader,
-            since,
-            heard_ms: now_ms,
-            pulled_ms: now_ms,
-            confirmed: None,
-            outdated: false,
-        };
+        let following =
+            Following { leader, since, heard_ms: now_ms, pulled_ms: now_ms, confirmed: None };
         self.end(Role::Following(following), actions);
         self.promise(since, actions);
         self.pull(now_ms, actions);
@@ -119,21 +111,9 @@ impl LaneReplica {
         self.pull(now_ms, actions);
     }
 
-    /// The asked server does not lead. Says whether its register is newer than `known` here.
-    pub fn on_not_leading(
-        &mut self,
-        from: NodeId,
-        since: Epoch,
-        theirs: Epoch,
-        known: Epoch,
-    ) -> bool {
-        match &mut self.role {
-            Role::Following(f) if f.leader == from && f.since == since => {
-                f.outdated = theirs > known;
-                f.outdated
-            }
-            _ => false,
-        }
+    /// Whether this server follows `node` in that term.
+    pub(crate) fn follows(&self, node: NodeId, since: Epoch) -> bool {
+        matches!(&self.role, Role::Following(f) if f.leader == node && f.since == since)
     }
 
     pub(super) fn follow_on(&mut self, now_ms: u64, actions: &mut Vec<Action>) {

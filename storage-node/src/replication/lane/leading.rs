@@ -113,7 +113,6 @@ impl LaneReplica {
         actions: &mut Vec<Action>,
     ) {
         let mut leading = Leading::new(now_ms, since);
-        leading.needed = Vec::new();
         leading.servers = register.servers.iter().map(|member| member.node).collect();
         leading.servers.retain(|node| *node != self.me.node);
         self.end(Role::Leading(leading), actions);
@@ -123,7 +122,6 @@ impl LaneReplica {
         actions.push(Action::Leads(self.term(since)));
         let own = (self.held.last(), !self.amnesiac);
         if let Role::Leading(leading) = &mut self.role {
-            leading.me_is(self.me.node);
             leading.on_register(now_ms, register);
             leading.answer(self.me.node, own);
         }

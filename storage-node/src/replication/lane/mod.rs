@@ -9,3 +9,6 @@ pub mod replica;
 pub use following::Following;
 pub use leading::{Leading, Phase};
 pub use replica::{LaneReplica, LaneStart, Role};
+
+#[cfg(test)]
+mod tests;

@@ -43,10 +43,6 @@ impl Leading {
         self.peers.iter().map(|(node, peer)| (*node, peer.written, peer.durable))
     }
 
-    pub(super) fn me_is(&mut self, node: NodeId) {
-        self.servers.retain(|server| *server != node);
-    }
-
     pub(super) fn answer(&mut self, from: NodeId, answer: (Position, bool)) {
         if let Phase::Sealing(answers) = &mut self.phase {
             answers.insert(from, answer);

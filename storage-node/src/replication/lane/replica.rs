@@ -232,10 +232,13 @@ impl LaneReplica {
                 self.take(heads, actions);
                 self.on_copied(now_ms, actions);
             }
-            Role::Following(f) if f.since == since && f.leader == from => {
-                if records.life == self.me.life && self.promised == since {
-                    self.on_pulled(now_ms, records, heads, actions);
-                }
+            Role::Following(f)
+                if f.since == since
+                    && f.leader == from
+                    && records.life == self.me.life
+                    && self.promised == since =>
+            {
+                self.on_pulled(now_ms, records, heads, actions);
             }
             _ => {}
         }

@@ -22,7 +22,11 @@ impl GroupReplica {
                 self.on_voter(now_ms, from, (group, ballot), step, actions);
             }
             Message::TellRegister { value } => self.on_register(now_ms, value, actions),
-            Message::Depart { consent, .. } => self.departures = Some((from, consent)),
+            Message::Depart { known: theirs, consent, .. } => {
+                if theirs == known {
+                    self.departures = Some((from, consent));
+                }
+            }
             Message::Seal(term) => {
                 if let Some(lane) = self.lane_mut(term.lane) {
                     lane.on_seal(now_ms, from, term, actions);
@@ -50,8 +54,8 @@ impl GroupReplica {
                 }
             }
             Message::NotLeading { term, known: theirs } => {
-                let lane = self.lane_mut(term.lane);
-                if lane.is_some_and(|l| l.on_not_leading(from, term.since, theirs, known)) {
+                let lane = self.lane(term.lane.server);
+                if theirs > known && lane.is_some_and(|lane| lane.follows(from, term.since)) {
                     self.ask(now_ms, actions);
                 }
             }

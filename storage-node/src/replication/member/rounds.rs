@@ -25,6 +25,8 @@ impl GroupReplica {
         if self.takes_without_asking(now_ms, &goal, actions) {
             return;
         }
+        // Who wants to depart asks again if this round does not bring it about.
+        self.departures = None;
         self.rounds += 1;
         self.round_at_ms = now_ms + self.pause_ms();
         self.proposer.start(now_ms, goal, actions);
@@ -80,9 +82,10 @@ impl GroupReplica {
                 }
             }
             Outcome::LeaseRuns(remaining_ms) => {
-                let marked = self.register.as_ref().is_some_and(|r| r.leaving.is_some());
+                // The mark comes next, if that is what is missing; otherwise the leases have to end.
+                let first = !self.lease_runs;
                 self.lease_runs = true;
-                let pause_ms = if marked { remaining_ms.min(LEASE_PAUSE_MS_MAX) } else { 0 };
+                let pause_ms = if first { 0 } else { remaining_ms.min(LEASE_PAUSE_MS_MAX) };
                 self.round_at_ms = now_ms + pause_ms;
             }
             Outcome::Unknown | Outcome::Failed => {}

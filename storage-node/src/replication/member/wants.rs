@@ -56,14 +56,14 @@ impl GroupReplica {
             let lane = term.lane.server;
             return Some((Change::Lead { lane, by: me }, vec![(lane, term.since)]));
         }
+        if register.leaving == Some(me) {
+            let forgotten = now_ms >= self.learned_ms + MARK_MS_MAX;
+            return forgotten.then(|| (Change::Raise, Vec::new()));
+        }
         if let Some((silent, consent)) = &self.departures
             && register.is_in_step(*silent)
         {
             return Some((Change::TakeOver { silent: *silent, by: me }, consent.clone()));
-        }
-        if register.leaving == Some(me) {
-            let forgotten = now_ms >= self.learned_ms + MARK_MS_MAX;
-            return forgotten.then(|| (Change::Raise, Vec::new()));
         }
         let silent = register.leaving.or_else(|| self.silent(now_ms, register))?;
         Some((self.removal(register, silent), Vec::new()))
@@ -155,8 +155,8 @@ impl GroupReplica {
         let own = register.leaders().filter(|(_, leader)| leader.node == me);
         let consent = own.map(|(server, leader)| (server, leader.since)).collect();
         if let Some(to) = others.get(self.depart_turn % others.len()) {
-            let group = self.start.group;
-            actions.push(Action::Send(*to, Message::Depart { group, consent }));
+            let (group, known) = (self.start.group, register.epoch);
+            actions.push(Action::Send(*to, Message::Depart { group, known, consent }));
         }
     }
 }

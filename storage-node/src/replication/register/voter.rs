@@ -50,6 +50,12 @@ impl Voter {
         Self { generation, started_ms: now_ms, slots, grants: Grants::default(), rules }
     }
 
+    /// The voter set this voter belongs to; the driver refuses messages of a lower one.
+    #[must_use]
+    pub fn generation(&self) -> Option<VoterGeneration> {
+        self.generation
+    }
+
     /// The state of a group, for status and checkers.
     #[must_use]
     pub fn slot(&self, group: LogicGroup) -> Option<&Slot> {
@@ -218,3 +224,7 @@ fn takes_lane(slot: &Slot, value: &Register, consent: &[(ServerIndex, Epoch)]) -
         })
     })
 }
+
+#[cfg(test)]
+#[path = "voter_tests.rs"]
+mod tests;
