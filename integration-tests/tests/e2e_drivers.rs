@@ -57,6 +57,18 @@ fn memory(pid: i32, name: &str) -> u64 {
     kib.parse::<u64>().unwrap() << 10
 }
 
+/// Holds a process still. It does so only when all its threads have noticed.
+#[track_caller]
+fn hold(pid: i32) {
+    send(pid, Signal::STOP);
+    let stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+    };
+    let all = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(stopped);
+    wait_until("all threads stand still", SOON, all);
+}
+
 fn open_files(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
@@ -76,7 +88,11 @@ fn in_flight(cluster: &TestCluster) -> u64 {
 
 #[track_caller]
 fn wait_in_flight(cluster: &TestCluster, count: u64) {
-    wait_until(&format!("{count} in flight"), SOON, || in_flight(cluster) == count);
+    wait_until(&format!("{count} in flight"), SOON, || {
+        let present = in_flight(cluster);
+        assert!(present <= count, "{present} in flight");
+        present == count
+    });
 }
 
 #[test]
@@ -120,7 +136,7 @@ fn a_large_request_among_small_ones_keeps_its_place_and_waits_without_work() {
     wait_idle(proxy);
 
     // The large one waits behind a small one for as long as the node says nothing.
-    send(node, Signal::STOP);
+    hold(node);
     c.send_raw(&mixed);
     wait_in_flight(&cluster, 1);
     wait_idle(proxy);
@@ -159,7 +175,7 @@ fn sets(name: &str, numbers: std::ops::Range<usize>) -> Vec<u8> {
 fn a_stop_answers_what_was_started_and_starts_nothing_more() {
     let cluster = Options::small().env("FDHT_DEADLINE", NEVER).start();
     let (node, proxy) = (cluster.pid("a1").unwrap(), cluster.pid("proxy").unwrap());
-    send(node, Signal::STOP);
+    hold(node);
     let mut clients: Vec<Resp> = (0..6).map(|_| cluster.resp()).collect();
     for (n, c) in clients.iter_mut().enumerate() {
         c.send_raw(&sets(&format!("stop:{n}"), 0..100));
@@ -240,7 +256,7 @@ fn a_stop_under_load_answers_exactly_what_was_applied() {
 fn a_stop_does_not_wait_for_a_silent_node_for_ever() {
     let cluster = Options::small().env("FDHT_DEADLINE", NEVER).start();
     let (node, proxy) = (cluster.pid("a1").unwrap(), cluster.pid("proxy").unwrap());
-    send(node, Signal::STOP);
+    hold(node);
     let mut c = cluster.resp();
     c.send_raw(&sets("silent", 0..100));
     wait_in_flight(&cluster, 100);

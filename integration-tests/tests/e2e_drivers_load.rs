@@ -146,6 +146,18 @@ fn a_hot_key_whose_writes_wait_for_the_disk_stays_readable() {
     assert!(c.call(&["GET", "hot"]).text().starts_with("of writer "));
 }
 
+/// Holds a process still. It does so only when all its threads have noticed.
+#[track_caller]
+fn hold(pid: i32) {
+    send(pid, Signal::STOP);
+    let stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+    };
+    let all = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(stopped);
+    wait_until("all threads stand still", SOON, all);
+}
+
 /// Asserts that an answer of a node that is away says so, naming group and server.
 #[track_caller]
 fn assert_away(answer: &Value, server: &str) {
@@ -164,7 +176,7 @@ fn a_node_that_stands_still_under_load_costs_bounded_memory_and_true_answers() {
     let (done, failed) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let (cluster, value, done, failed, _end) = (&cluster, &value, &done, &failed, End(&done));
-        send(node, Signal::STOP);
+        hold(node);
         for client in 0..50 {
             scope.spawn(move || {
                 let mut c = cluster.resp();
