@@ -10,6 +10,7 @@ use super::args::DevArgs;
 use super::child::wait_for_leftovers;
 use super::member::{Member, Role};
 use super::paths::{Paths, failed, remove, replace};
+use super::ports::Turn;
 use super::settings::Settings;
 use super::shape::{Shape, check};
 use super::supervisor::{Interrupted, Supervisor};
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), DevError> {
     let Some(_lock) = paths.lock()? else {
         return Err(DevError::AlreadyRuns(args.dir.clone()));
     };
+    let turn = if paths.topology().exists() { None } else { Some(Turn::wait()) };
     let Plan { topology, new_file, mut settings } = Plan::make(args, &paths)?;
     let memory_mib = machine::memory_per_node_mib(topology.servers().len());
     let members = Member::all(&paths, &topology, &settings, memory_mib);
@@ -57,7 +59,11 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), DevError> {
     signals::listen(events.clone())?;
     control::listen(&paths, events)?;
     let mut supervisor = Supervisor::new(paths.clone(), members.clone(), inbox);
-    let ended = serve(args, &paths, &mut supervisor, &members, &mut settings);
+    let started = start(args, &paths, &mut supervisor, &members, &mut settings);
+    if let Some(turn) = turn {
+        turn.end();
+    }
+    let ended = started.map(|()| supervisor.watch());
     supervisor.stop_all();
     remove(&paths.control())?;
     match ended {
@@ -147,7 +153,7 @@ fn clear_half_made(paths: &Paths, members: &[Member], settings: &Settings) -> Re
 }
 
 /// Starts everything, says so, and watches until the end.
-fn serve(
+fn start(
     args: &DevArgs,
     paths: &Paths,
     supervisor: &mut Supervisor,
@@ -173,7 +179,6 @@ fn serve(
          127.0.0.1:{} | Ctrl-C stops",
         settings.port, settings.port, settings.admin_port,
     ));
-    supervisor.watch();
     Ok(())
 }
 
