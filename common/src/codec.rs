@@ -218,6 +218,26 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
+    /// A short list: a one-byte count, at most `max`, and as many items of at least one byte each.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn list8<T>(
+        &mut self,
+        what: &'static str,
+        max: u8,
+        mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let count = self.u8(what)?;
+        if count > max {
+            return Err(DecodeError::OverLimit(what, u64::from(count), u64::from(max)));
+        }
+        if usize::from(count) > self.rest.len() {
+            return Err(DecodeError::Truncated(what));
+        }
+        (0..count).map(|_| item(self)).collect()
+    }
+
     /// Nothing may be left.
     ///
     /// # Errors
@@ -287,6 +307,10 @@ pub trait Put {
     /// A four-byte count or length.
     fn put_len(&mut self, length: usize) {
         self.put_u32(u32::try_from(length).expect("checked against FRAME_BYTES_MAX"));
+    }
+    /// A one-byte count of the items of a short list.
+    fn put_len8(&mut self, length: usize) {
+        self.put_u8(u8::try_from(length).expect("short lists have at most 255 items"));
     }
     /// A version: 20 bytes.
     fn put_version(&mut self, version: Version) {

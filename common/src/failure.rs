@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use crate::view::GroupView;
+
 /// One failure with a text for people: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{detail}")]
@@ -14,6 +16,9 @@ pub struct Failure {
     /// Where and why; names groups and servers. At most
     /// [`DETAIL_BYTES_MAX`](crate::limits::DETAIL_BYTES_MAX) bytes cross the wire.
     pub detail: String,
+    /// The view of the group that whoever refuses knows, so that the sender need not ask for it.
+    /// Crosses the wire with those codes only that [name a view](FailureCode::names_view).
+    pub view: Option<Box<GroupView>>,
 }
 
 /// Kinds of failure. The numbers are part of the node protocol.
@@ -28,6 +33,8 @@ pub enum FailureCode {
     NotInteger = 3,
     /// The addition would overflow.
     Overflow = 4,
+    /// `acks: 1` where a write must not be lost after it was answered: a counter, a condition.
+    AcksTooWeak = 5,
     /// This server does not lead the lane.
     NotLeader = 16,
     /// This server will serve the lane, but not yet.
@@ -50,6 +57,9 @@ pub enum FailureCode {
     AcksShort = 48,
     /// It was sent, and no answer came: it may have been applied.
     Unknown = 64,
+    /// The leader stepped down before the write was official: it may still become so. Repeating it
+    /// under the same request id tells (I7).
+    Interrupted = 65,
     /// The request's bytes are not of the protocol: a bug, or another version.
     Malformed = 80,
 }
@@ -70,11 +80,12 @@ pub enum Class {
 }
 
 impl FailureCode {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::WrongKind,
         Self::OverLimit,
         Self::NotInteger,
         Self::Overflow,
+        Self::AcksTooWeak,
         Self::NotLeader,
         Self::NotYet,
         Self::WrongCluster,
@@ -86,6 +97,7 @@ impl FailureCode {
         Self::Stopped,
         Self::AcksShort,
         Self::Unknown,
+        Self::Interrupted,
         Self::Malformed,
     ];
 
@@ -109,6 +121,7 @@ impl FailureCode {
             | Self::OverLimit
             | Self::NotInteger
             | Self::Overflow
+            | Self::AcksTooWeak
             | Self::Malformed => Class::Client,
             Self::NotLeader
             | Self::NotYet
@@ -119,14 +132,25 @@ impl FailureCode {
             | Self::Busy => Class::NotApplied,
             Self::DiskFull | Self::Stopped => Class::Stopped,
             Self::AcksShort => Class::AcksShort,
-            Self::Unknown => Class::Unknown,
+            Self::Unknown | Self::Interrupted => Class::Unknown,
         }
+    }
+
+    /// Whether a failure of this kind may name the view of the group.
+    #[must_use]
+    pub fn names_view(self) -> bool {
+        matches!(self, Self::NotLeader | Self::NotYet | Self::Interrupted)
     }
 }
 
 impl Failure {
     /// A failure with its text.
     pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), view: None }
+    }
+
+    /// A failure that names the view to repeat by.
+    pub fn with_view(code: FailureCode, detail: impl Into<String>, view: GroupView) -> Self {
+        Self { view: Some(Box::new(view)), ..Self::new(code, detail) }
     }
 }

@@ -54,6 +54,11 @@ number!(
     ClusterId, u32, "cluster#"
 );
 
+number!(
+    /// Number of a voter set. Carried in every message to voters; lower ones are refused.
+    VoterGeneration, u32, "voter generation "
+);
+
 impl Lsn {
     /// The number of the record after this one.
     #[must_use]

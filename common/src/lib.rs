@@ -16,6 +16,7 @@ pub mod key;
 pub mod limits;
 pub mod log_record;
 pub mod op;
+pub mod register;
 pub mod reply;
 pub mod stored;
 pub mod version;

@@ -17,6 +17,10 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 pub const LOGIC_GROUPS_MAX: u16 = 16_384;
 /// Most servers of a physical group.
 pub const SERVERS_PER_GROUP_MAX: u8 = 16;
+/// Most voters of a cluster: 1, 3 or 5 are useful.
+pub const VOTERS_MAX: u8 = 5;
+/// Most ends of older streams that the first record of a stream names.
+pub const STREAM_ENDS_MAX: usize = 64 << 10;
 /// Most servers of a cluster.
 pub const SERVERS_MAX: usize = 4_096;
 /// Answers are taken from a node in parts of at most this many bytes, so that one large value does

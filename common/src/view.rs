@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{Epoch, Lane, LogicGroup, NodeId};
+use crate::register::VoterSet;
 
 /// Who leads the lanes of a group, as of a register epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,11 +15,12 @@ pub struct GroupView {
     pub leaders: Vec<(NodeId, Epoch)>,
 }
 
-/// The views of all groups. Adopts only greater epochs, so a server that was left behind cannot
-/// take a proxy back.
+/// The views of all groups, and whom to ask for newer ones. Adopts only greater epochs and voter
+/// generations, so a server that was left behind cannot take a proxy back.
 #[derive(Clone, Debug, Default)]
 pub struct ViewCache {
     groups: BTreeMap<LogicGroup, GroupView>,
+    voters: VoterSet,
 }
 
 impl ViewCache {
@@ -39,6 +41,21 @@ impl ViewCache {
         view.leaders.get(usize::from(lane.server.0)).copied()
     }
 
+    /// A server or a voter told who keeps the registers. Says whether it was adopted.
+    pub fn adopt_voters(&mut self, voters: VoterSet) -> bool {
+        let newer = self.voters.generation < voters.generation;
+        if newer {
+            self.voters = voters;
+        }
+        newer
+    }
+
+    /// Who keeps the registers; nobody if nobody told.
+    #[must_use]
+    pub fn voters(&self) -> &[NodeId] {
+        &self.voters.voters
+    }
+
     /// The epoch of a group's view; 0 if there is none.
     #[must_use]
     pub fn epoch(&self, group: LogicGroup) -> Epoch {
@@ -49,7 +66,7 @@ impl ViewCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::ServerIndex;
+    use crate::ids::{ServerIndex, VoterGeneration};
 
     #[test]
     fn only_a_greater_epoch_is_adopted() {
@@ -66,5 +83,19 @@ mod tests {
         assert_eq!(cache.leader(lane), Some((NodeId(1), Epoch(4))));
         assert!(cache.adopt(lane.group, view(5, 2)));
         assert_eq!(cache.epoch(lane.group), Epoch(5));
+    }
+
+    #[test]
+    fn only_a_greater_voter_generation_is_adopted() {
+        let set = |generation, node| VoterSet {
+            generation: VoterGeneration(generation),
+            voters: vec![NodeId(node)],
+        };
+        let mut cache = ViewCache::default();
+        assert!(!cache.adopt_voters(VoterSet::default()));
+        assert!(cache.adopt_voters(set(2, 1)));
+        assert!(!cache.adopt_voters(set(2, 2)));
+        assert!(!cache.adopt_voters(set(1, 2)));
+        assert_eq!(cache.voters(), [NodeId(1)]);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Refused is what would let two processes disagree about who holds a key: another cluster, another
 //! number of logic groups, another assignment, other voters, an older version. Logic groups move
-//! and voters change by commands that carry the data along, not by an edit of the file.
+//! and voters change by commands that carry the data along, not by an edit of the file. What such a
+//! command brought into force may then be written into the file: other voters are taken when they
+//! are the voter set in force.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -67,12 +69,17 @@ pub enum Refusal {
         new: String,
     },
     /// The registers would be elsewhere.
-    #[error("voters: {new} instead of {old}; voters are changed by command only, restore them")]
+    #[error(
+        "voters: changed from {old} to {new}; the voter set is changed only by `fdht failover`, \
+         write {write}"
+    )]
     Voters {
-        /// The voters in force.
+        /// The voters of the topology in force.
         old: String,
         /// The voters in the file.
         new: String,
+        /// Those that the file should name.
+        write: String,
     },
 }
 
@@ -106,6 +113,13 @@ pub enum Change {
     NamespaceRemoved(String),
     /// A namespace has another database number or other write options.
     NamespaceChanged(Namespace),
+    /// The file follows a voter set that a command brought into force.
+    Voters {
+        /// The names before.
+        old: String,
+        /// The names now.
+        new: String,
+    },
     /// How logic groups move.
     Moves(Moves),
 }
@@ -125,19 +139,52 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether something is gone, as it would be if the end of the file were missing.
+    #[must_use]
+    pub(crate) fn takes_away(&self) -> bool {
+        let gone = |change: &Change| match change {
+            Change::ServerRemoved(_)
+            | Change::PhysicalGroupRemoved(_)
+            | Change::NamespaceRemoved(_) => true,
+            Change::ServerAdded(_)
+            | Change::Server { .. }
+            | Change::PhysicalGroupAdded(_)
+            | Change::WriteDefaults(_)
+            | Change::NamespaceAdded(_)
+            | Change::NamespaceChanged(_)
+            | Change::Voters { .. }
+            | Change::Moves(_) => false,
+        };
+        self.0.iter().any(gone)
+    }
 }
 
-/// Compares the topology in force with one that would replace it.
+/// Compares the topology in force with one that would replace it, where nobody knows the voter set
+/// in force.
 ///
 /// # Errors
 /// Every reason why it must not.
 pub fn diff(old: &Topology, new: &Topology) -> Result<Changes, Vec<Refusal>> {
-    let refusals = refusals(old, new);
+    diff_with_voters(old, new, None)
+}
+
+/// Compares the topology in force with one that would replace it. `voters` is the voter set in
+/// force, as the servers tell it: a file may name these and no others.
+///
+/// # Errors
+/// Every reason why it must not.
+pub fn diff_with_voters(
+    old: &Topology,
+    new: &Topology,
+    voters: Option<&[NodeId]>,
+) -> Result<Changes, Vec<Refusal>> {
+    let refusals = refusals(old, new, voters);
     if refusals.is_empty() { Ok(changes(old, new)) } else { Err(refusals) }
 }
 
 /// Every reason why `new` must not replace `old`.
-pub(crate) fn refusals(old: &Topology, new: &Topology) -> Vec<Refusal> {
+pub(crate) fn refusals(old: &Topology, new: &Topology, voters: Option<&[NodeId]>) -> Vec<Refusal> {
     if old.cluster() != new.cluster() {
         // Nothing else is comparable.
         let (old, new) = (old.cluster().to_owned(), new.cluster().to_owned());
@@ -156,11 +203,38 @@ pub(crate) fn refusals(old: &Topology, new: &Topology) -> Vec<Refusal> {
         let (old, new) = (old.logic_groups(), new.logic_groups());
         refusals.push(Refusal::LogicGroups { old, new });
     }
-    if old.voters() != new.voters() {
-        let (old, new) = (names(old, old.voters()), names(new, new.voters()));
-        refusals.push(Refusal::Voters { old, new });
-    }
+    refusals.extend(other_voters(old, new, voters));
     refusals
+}
+
+/// Other voters, unless they are those in force. Where the file named none, no register exists that
+/// could be lost by naming them.
+fn other_voters(old: &Topology, new: &Topology, in_force: Option<&[NodeId]>) -> Option<Refusal> {
+    let now = set(new.voters());
+    let in_force = in_force.filter(|voters| !voters.is_empty());
+    let fits = match in_force {
+        Some(voters) => now == set(voters) || now == set(old.voters()),
+        None => old.voters().is_empty() || now == set(old.voters()),
+    };
+    if fits {
+        return None;
+    }
+    let name = |id: &NodeId| {
+        let server = old.server_by_id(*id).or_else(|| new.server_by_id(*id));
+        server.map_or_else(|| id.to_string(), |server| server.name.clone())
+    };
+    let list =
+        |ids: &[NodeId]| format!("[{}]", ids.iter().map(name).collect::<Vec<_>>().join(", "));
+    Some(Refusal::Voters {
+        old: list(old.voters()),
+        new: list(new.voters()),
+        write: list(in_force.unwrap_or(old.voters())),
+    })
+}
+
+/// The order of voters means nothing.
+fn set(voters: &[NodeId]) -> BTreeSet<NodeId> {
+    voters.iter().copied().collect()
 }
 
 /// The logic groups with other servers, or with another order of them.
@@ -203,6 +277,10 @@ pub(crate) fn changes(old: &Topology, new: &Topology) -> Changes {
         changes.push(Change::WriteDefaults(new.write_defaults()));
     }
     changes_of_namespaces(old, new, &mut changes);
+    if set(old.voters()) != set(new.voters()) {
+        let (old, new) = (self::names(old, old.voters()), self::names(new, new.voters()));
+        changes.push(Change::Voters { old, new });
+    }
     if old.moves() != new.moves() {
         changes.push(Change::Moves(*new.moves()));
     }
@@ -270,6 +348,7 @@ impl fmt::Display for Change {
                 write!(f, "namespace {:?} changed: ", namespace.name)?;
                 fmt_namespace(namespace, f)
             }
+            Self::Voters { old, new } => write!(f, "voters: {old} -> {new}"),
             Self::Moves(moves) => {
                 let state = if moves.paused { "paused" } else { "going on" };
                 let rate = format_size(moves.rate);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use common::ids::NodeId;
 
 use crate::diff::{Changes, Refusal, changes, refusals};
 use crate::topology::Topology;
@@ -27,6 +28,8 @@ struct Shared {
     topology: ArcSwap<Topology>,
     status: Mutex<Status>,
     subscribers: Mutex<Vec<Subscriber>>,
+    /// The voter set in force, where it is known.
+    voters: Mutex<Option<Arc<[NodeId]>>>,
     /// Held from comparison to swap and notification: writers take turns, readers never wait.
     writer: Mutex<()>,
 }
@@ -48,6 +51,7 @@ impl TopologyHandle {
                 topology: ArcSwap::from_pointee(topology),
                 status: Mutex::new(status),
                 subscribers: Mutex::new(Vec::new()),
+                voters: Mutex::new(None),
                 writer: Mutex::new(()),
             }),
         }
@@ -65,13 +69,26 @@ impl TopologyHandle {
         lock(&self.shared.status).clone()
     }
 
+    /// Says which voter set is in force, as the servers tell it. Later topologies may name these
+    /// voters instead of those of the topology in force.
+    pub fn set_voters(&self, voters: &[NodeId]) {
+        *lock(&self.shared.voters) = Some(voters.into());
+    }
+
+    /// The voter set in force, where it is known.
+    #[must_use]
+    pub fn voters(&self) -> Option<Arc<[NodeId]>> {
+        lock(&self.shared.voters).clone()
+    }
+
     /// Calls `on_change` with every later topology, in their order, on the thread that brings it.
     /// It must be quick and must not offer a topology itself.
     pub fn subscribe(&self, on_change: impl Fn(&Arc<Topology>) + Send + Sync + 'static) {
         lock(&self.shared.subscribers).push(Arc::new(on_change));
     }
 
-    /// Puts `new` into force, as an operator's wish: only if [`crate::diff()`] has nothing against it.
+    /// Puts `new` into force, as an operator's wish: only if [`crate::diff_with_voters()`] has nothing
+    /// against it.
     ///
     /// # Errors
     /// Every refusal. The one in force stays; the refusals are the status' last error.
@@ -99,7 +116,7 @@ impl TopologyHandle {
         let old = self.load_full();
         let is_greater = new.version() > old.version();
         let (conflicts, refused): (Vec<_>, Vec<_>) =
-            refusals(&old, &new).into_iter().partition(|refusal| {
+            refusals(&old, &new, self.voters().as_deref()).into_iter().partition(|refusal| {
                 greater_wins && is_greater && matches!(refusal, Refusal::Conflict { .. })
             });
         if !refused.is_empty() {

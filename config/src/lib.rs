@@ -32,7 +32,7 @@ mod units;
 mod validate;
 mod watch;
 
-pub use diff::{Change, Changes, Refusal, diff};
+pub use diff::{Change, Changes, Refusal, diff, diff_with_voters};
 pub use file::{FILE_BYTES_MAX, LoadError};
 pub use handle::{Status, TopologyHandle};
 pub use placement::{Placement, where_json};

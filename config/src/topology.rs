@@ -308,6 +308,13 @@ impl Topology {
                 factors.join(" and ")
             ));
         }
+        if self.voters().is_empty() {
+            warnings.push(
+                "voters: there is none, and without voters no group can be created; name 3 servers \
+                 in different zones, or the only one"
+                    .to_owned(),
+            );
+        }
         for group in self.physical_groups().iter().filter(|group| group.servers.len() > 1) {
             let mut zones = group.servers.iter().map(|id| self.server_by_id(*id)?.zone.as_deref());
             let first = zones.next().flatten();

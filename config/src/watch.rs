@@ -22,7 +22,8 @@ pub struct WatchOptions {
     /// How long a change is left alone before it is read, and between the two readings that have
     /// to find the same.
     pub settle: Duration,
-    /// How often the file is read without any notification.
+    /// How often the file is read without any notification, and how long what may be half a file
+    /// has to stay the same.
     pub poll: Duration,
     /// The wall clock, in milliseconds since 1970.
     pub now_ms: Box<dyn Fn() -> u64 + Send>,
@@ -97,7 +98,8 @@ fn watch_directory(path: &Path, inbox: &Arc<Inbox>) -> notify::Result<Recommende
 }
 
 fn follow(path: PathBuf, handle: &TopologyHandle, options: &WatchOptions, inbox: &Inbox) {
-    let mut reload = Reload::new(path.clone());
+    let doubt_ms = u64::try_from(options.poll.as_millis()).unwrap_or(u64::MAX);
+    let mut reload = Reload::new(path.clone(), doubt_ms);
     // The file may have changed since it was loaded.
     let mut step = Step::ReadAgain;
     loop {

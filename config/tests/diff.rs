@@ -1,6 +1,7 @@
 //! Which topologies may follow one another, and what is said about the others.
 
-use config::{Topology, TopologyHandle, diff};
+use common::ids::NodeId;
+use config::{Topology, TopologyHandle, diff, diff_with_voters};
 
 const OLD: &str = "\
 format: 1
@@ -83,6 +84,7 @@ fn what_a_running_cluster_takes() {
             &[NEXT, ("write:", "moves: { paused: true, parallel: 1, rate: 1GiB }\nwrite:")],
             "moves: paused, 1 at once, 1GiB per second",
         ),
+        (&[NEXT, ("[a1, b1, w1]", "[w1, a1, b1]")], "nothing but the epoch"),
         // The order of groups and of their numbers means nothing.
         (&[NEXT, ("\"0-8\"", "\"5-8,0-4\"")], "nothing but the epoch"),
     ];
@@ -112,14 +114,14 @@ fn what_a_running_cluster_refuses() {
         (
             &[NEXT, ("[a1, b1, w1]", "[a1, b1, a2]")],
             &[
-                "voters: [a1, b1, a2] instead of [a1, b1, w1]; voters are changed by command only, restore them",
+                "voters: changed from [a1, b1, w1] to [a1, b1, a2]; the voter set is changed only by \
+                 `fdht failover`, write [a1, b1, w1]",
             ],
         ),
         (
             &[NEXT, ("voters: [a1, b1, w1]\n", "")],
-            &[
-                "voters: [] instead of [a1, b1, w1]; voters are changed by command only, restore them",
-            ],
+            &["voters: changed from [a1, b1, w1] to []; the voter set is changed only by \
+                 `fdht failover`, write [a1, b1, w1]"],
         ),
         // Another order of servers, one more server, other logic groups: other lanes.
         (
@@ -160,7 +162,8 @@ fn what_a_running_cluster_refuses() {
             &[("epoch: 7", "epoch: 2"), ("[a1, b1, w1]", "[a1]")],
             &[
                 "epoch: 2 is older than 7, which is in force; raise it above that",
-                "voters: [a1] instead of [a1, b1, w1]; voters are changed by command only, restore them",
+                "voters: changed from [a1, b1, w1] to [a1]; the voter set is changed only by \
+                 `fdht failover`, write [a1, b1, w1]",
             ],
         ),
     ];
@@ -168,6 +171,37 @@ fn what_a_running_cluster_refuses() {
         let expected = expected.iter().map(|text| (*text).to_owned()).collect();
         assert_eq!(says(&old, &edited(edits)), Err(expected));
     }
+}
+
+#[test]
+fn other_voters_are_taken_when_they_are_in_force() {
+    let old = topology(OLD);
+    let new = |voters| edited(&[NEXT, ("[a1, b1, w1]", voters)]);
+    let says = |voters, in_force: &[&str]| {
+        let in_force: Vec<NodeId> = in_force.iter().map(|name| NodeId::of_name(name)).collect();
+        diff_with_voters(&old, &new(voters), Some(&in_force))
+            .map(|changes| changes.to_string())
+            .map_err(|refusals| refusals.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        says("[a1, a2, b1]", &["b1", "a1", "a2"]).unwrap(),
+        "voters: [a1, b1, w1] -> [a1, a2, b1]"
+    );
+    // Not written into the file yet: other edits are taken.
+    assert_eq!(says("[a1, b1, w1]", &["b1", "a1", "a2"]).unwrap(), "nothing but the epoch");
+    assert_eq!(
+        says("[a1, a2, w1]", &["a1", "a2", "b1"]).unwrap_err(),
+        ["voters: changed from [a1, b1, w1] to [a1, a2, w1]; the voter set is changed only by \
+          `fdht failover`, write [a1, a2, b1]"]
+    );
+    assert!(says("[a1]", &["a1", "b1", "w1"]).is_err());
+    assert!(says("[a1]", &[]).is_err(), "a server that knows none decides nothing");
+
+    // Where there were none, there is nothing to lose.
+    let none = edited(&[("voters: [a1, b1, w1]\n", "")]);
+    assert!(diff(&none, &new("[a1, b1, w1]")).is_ok());
+    let in_force = ["a1", "b1", "a2"].map(NodeId::of_name);
+    assert!(diff_with_voters(&none, &new("[a1, b1, w1]"), Some(&in_force)).is_err());
 }
 
 #[test]

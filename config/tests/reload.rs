@@ -4,12 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of the tests panic like the tests")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use common::durability::{Acks, Sync as Disk};
 use common::ids::FileEpoch;
 use config::{Topology, TopologyHandle, WatchGuard, WatchOptions, watch};
 use tempfile::TempDir;
@@ -36,19 +37,27 @@ struct Watched {
 
 impl Watched {
     fn start(poll: Duration) -> Self {
+        Self::start_with(SOON, poll)
+    }
+
+    fn start_with(settle: Duration, poll: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("topology.yaml");
         fs::write(&path, text(1)).unwrap();
-        Self::start_at(directory, path, poll)
+        Self::start_over(directory, path, settle, poll)
     }
 
     fn start_at(directory: TempDir, path: PathBuf, poll: Duration) -> Self {
+        Self::start_over(directory, path, SOON, poll)
+    }
+
+    fn start_over(directory: TempDir, path: PathBuf, settle: Duration, poll: Duration) -> Self {
         let handle = TopologyHandle::new(Topology::load(&path).unwrap(), "start", 0);
         let (sender, changes) = mpsc::channel();
         handle.subscribe(move |topology| sender.send(topology.version().epoch.0).unwrap());
         let clock = AtomicU64::new(1_000);
         let now_ms = move || clock.fetch_add(1, Ordering::Relaxed);
-        let options = WatchOptions { settle: SOON, poll, now_ms: Box::new(now_ms) };
+        let options = WatchOptions { settle, poll, now_ms: Box::new(now_ms) };
         let guard = Some(watch(&path, handle.clone(), options).unwrap());
         Self { directory, path, handle, changes, guard }
     }
@@ -176,6 +185,126 @@ fn a_bad_an_older_and_a_moved_file_are_refused_and_the_good_one_clears_it() {
     watched.replace(text(5));
     watched.wait_for("no error", || watched.handle.status().last_error.is_none());
     assert!(watched.changes.try_recv().is_err(), "the same text is no change");
+}
+
+#[test]
+fn no_beginning_of_a_file_changes_anything() {
+    let watched = Watched::start_with(Duration::from_millis(1), NEVER);
+    let before = watched.handle.load_full();
+    let whole = text(2);
+    for end in 0..whole.len() {
+        // Written in place, byte by byte, by a writer that takes its time.
+        fs::write(&watched.path, &whole.as_bytes()[..end]).unwrap();
+        std::thread::park_timeout(Duration::from_millis(4));
+        assert!(Arc::ptr_eq(&before, &watched.handle.load_full()), "after {end} bytes");
+    }
+    let refused = watched.handle.status().refused;
+    assert!(refused > 50, "only {refused} beginnings were looked at");
+    fs::write(&watched.path, whole).unwrap();
+    watched.expect_epoch(2);
+    assert_eq!(watched.handle.status().last_error, None);
+}
+
+#[test]
+fn a_file_that_lost_its_end_for_good_counts_after_a_while() {
+    let watched = Watched::start(SOON);
+    let text = text(2);
+    let (shorter, _) = text.split_at(text.find("namespaces:").unwrap());
+    fs::write(&watched.path, shorter).unwrap();
+    watched.expect_epoch(2);
+    assert!(watched.handle.load_full().namespaces().is_empty());
+}
+
+#[test]
+fn what_may_change_takes_effect() {
+    let watched = Watched::start(NEVER);
+    let new = text(2)
+        .replace("\"127.0.0.1:12300\"", "\"a1.example.com:12300\"")
+        .replace("voters:", "  idle: { address: \"10.0.0.9:1\", admin: \"10.0.0.9:2\" }\nvoters:")
+        .replace("write: { acks: step }", "write: { acks: all, sync: always }")
+        .replace("  files: { database: 3 }", "  files: { database: 9 }\n  more: { database: 3 }");
+    watched.replace(new);
+    watched.expect_epoch(2);
+    let topology = watched.handle.load_full();
+    assert_eq!(topology.server("a1").unwrap().address, "a1.example.com:12300");
+    let idle = topology.server("idle").unwrap();
+    assert_eq!(topology.place_of_server(idle.id), None);
+    let write = topology.write_options(b"files");
+    assert_eq!((write.acks, write.sync), (Acks::All, Disk::Always));
+    assert_eq!([3, 9].map(|n| topology.namespace_of_database(n).into_owned()), ["more", "files"]);
+}
+
+#[test]
+fn the_same_epoch_with_another_content_is_shown_as_a_conflict() {
+    let watched = Watched::start(NEVER);
+    watched.replace(text(1).replace("database: 3", "database: 5"));
+    watched.expect_error("epoch: conflict, 1 has another content");
+    watched.replace(text(2).replace("database: 3", "database: 5"));
+    watched.expect_epoch(2);
+    assert_eq!(watched.handle.status().last_error, None);
+}
+
+#[test]
+fn an_assignment_of_logic_groups_does_not_change() {
+    let watched = Watched::start(NEVER);
+    let two = "[a1, a2]";
+    let server = "  a2: { address: \"10.0.0.9:1\", admin: \"10.0.0.9:2\" }\nvoters:";
+    let new =
+        text(2).replace("voters:", server).replace("servers: [a1]", &format!("servers: {two}"));
+    watched.replace(new);
+    watched.expect_error("logic groups 0-16 would change from servers [a1] to [a1, a2]");
+    watched.expect_error("groups do not move by editing, restore the list");
+}
+
+#[test]
+fn a_file_replaced_while_it_was_gone_is_followed() {
+    let watched = Watched::start(NEVER);
+    fs::remove_file(&watched.path).unwrap();
+    watched.expect_error("cannot read the topology file");
+    watched.replace(text(2));
+    watched.expect_epoch(2);
+    fs::remove_file(&watched.path).unwrap();
+    watched.replace(text(3));
+    watched.expect_epoch(3);
+    assert_eq!(watched.handle.status().last_error, None);
+}
+
+#[test]
+fn a_replaced_directory_is_followed() {
+    let parent = tempfile::tempdir().unwrap();
+    let (here, new) = (parent.path().join("etc"), parent.path().join("etc.new"));
+    fs::create_dir(&here).unwrap();
+    let path = here.join("topology.yaml");
+    fs::write(&path, text(1)).unwrap();
+    let watched = Watched::start_at(parent, path.clone(), SOON);
+    for epoch in 2..4 {
+        fs::create_dir(&new).unwrap();
+        fs::write(new.join("topology.yaml"), text(epoch)).unwrap();
+        fs::rename(&here, watched.directory.path().join(format!("etc.{epoch}"))).unwrap();
+        fs::rename(&new, &here).unwrap();
+        watched.expect_epoch(epoch);
+    }
+    fs::write(&path, text(4)).unwrap();
+    watched.expect_epoch(4);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_changes_nothing() {
+    let watched = Watched::start(SOON);
+    fs::set_permissions(&watched.path, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&watched.path).is_err() {
+        watched.expect_error("Permission denied");
+    } // Else this is root, who may read everything.
+    // What nobody can read as a file.
+    fs::remove_file(&watched.path).unwrap();
+    fs::create_dir(&watched.path).unwrap();
+    watched.expect_error("Is a directory");
+    fs::remove_dir(&watched.path).unwrap();
+    symlink("topology.yaml", &watched.path).unwrap();
+    watched.expect_error("symbolic links");
+    fs::remove_file(&watched.path).unwrap();
+    fs::write(&watched.path, text(2)).unwrap();
+    watched.expect_epoch(2);
 }
 
 #[test]

@@ -79,7 +79,11 @@ fn absent_keys_take_the_documented_defaults() {
     let topology = load("dev-single.yaml");
     assert_eq!(topology.write_defaults(), WriteOptions::DEFAULT);
     assert_eq!(*topology.moves(), Moves::DEFAULT);
-    assert!(topology.voters().is_empty() && topology.namespaces().is_empty());
+    assert!(topology.namespaces().is_empty());
+    let text = topology.text().replace("voters: [a1]", "");
+    let without = Topology::parse(&text).unwrap();
+    assert!(without.voters().is_empty());
+    assert!(without.warnings()[0].starts_with("voters: there is none"), "{:?}", without.warnings());
 }
 
 #[test]

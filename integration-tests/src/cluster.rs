@@ -141,13 +141,20 @@ impl TestCluster {
         self.dev.as_ref().expect("the cluster runs")
     }
 
-    /// The names of all nodes, in order.
-    pub fn nodes(&self) -> Vec<String> {
+    /// The names of the nodes with data, in order.
+    pub fn servers(&self) -> Vec<String> {
         let group = |group: u16| {
             let letter = char::from(b'a' + u8::try_from(group).expect("few groups"));
             (1..=self.options.servers_per_group).map(move |n| format!("{letter}{n}"))
         };
         (0..self.options.groups).flat_map(group).collect()
+    }
+
+    /// The names of all nodes, in order: those with data, and the voter beside more than one of them.
+    pub fn nodes(&self) -> Vec<String> {
+        let mut nodes = self.servers();
+        nodes.extend((nodes.len() > 1).then(|| "v1".to_owned()));
+        nodes
     }
 
     /// The names of all nodes, and `proxy`.
@@ -287,6 +294,14 @@ impl TestCluster {
         let admin = self.admin();
         let ready = || admin.try_get("/readyz").is_some_and(|reply| reply.status == 200);
         wait_until("the proxy is ready", START_TIME_MAX, ready);
+    }
+
+    /// Waits until `fdht status` has nothing to complain of: every server is reached, in step, and
+    /// leads its own lanes.
+    #[track_caller]
+    pub fn wait_whole(&self) {
+        let whole = || self.operator(&["status"]).status == Some(0);
+        wait_until("all servers are in step and lead their lanes", START_TIME_MAX, whole);
     }
 
     /// Asserts that every process lives and that a value can be written and read.

@@ -5,10 +5,14 @@
 //! `wait_for("what", deadline, ..)`. Nothing sleeps for a guessed time, nothing is tried twice, and
 //! nothing that a test starts outlives it, even when the test itself is killed (see `guard`).
 
+pub mod chaos;
+pub mod chaos_peer;
+pub mod chaos_relay;
 pub mod cluster;
 pub mod fastdht;
 pub mod guard;
 pub mod http;
+pub mod load;
 pub mod lone;
 pub mod net_fault;
 pub mod oracle;
@@ -18,9 +22,11 @@ pub mod resp;
 pub mod tree;
 pub mod wait;
 
+pub use chaos::HandCluster;
 pub use cluster::{Options, TestCluster};
 pub use fastdht::FastDht;
 pub use http::Http;
+pub use load::Load;
 pub use net_fault::Relay;
 pub use oracle::Oracle;
 pub use process::{Finished, Running, fdht};

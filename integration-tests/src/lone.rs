@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::http::Http;
-use crate::process::{Running, command};
+use crate::process::{Running, command, fdht};
 use crate::wait::wait_until;
 
 /// How long one process may take to start.
@@ -103,6 +103,13 @@ pub fn topology(path: &Path, address: &str, admin: &str) {
          voters: [a1]\nphysical_groups:\n  a: {{ servers: [a1], logic_groups: \"0-4\" }}\n"
     );
     fs::write(path, text).expect("a temporary folder can be written");
+}
+
+/// Brings the logic groups of a topology file into being. Its nodes have to run.
+#[track_caller]
+pub fn create_groups(topology: &Path) {
+    let topology = topology.to_str().expect("plain names");
+    fdht(["topology", "init", topology]).ok();
 }
 
 /// A proxy that was started alone.

@@ -109,9 +109,17 @@ fn groups_and_nodes_are_shown_by_both_sides() {
     assert_eq!(groups.len(), 17);
     for (n, group) in groups.iter().enumerate() {
         let (name, servers) = if n < 8 { ("a", ["a1", "a2"]) } else { ("b", ["b1", "b2"]) };
-        let lane = |server| json!({ "server": server, "since_epoch": 1, "state": "up" });
-        let lanes: Vec<Value> = servers.map(lane).into();
-        assert_eq!(*group, json!({ "group": n, "physical_group": name, "lanes": lanes }));
+        assert_eq!((&group["group"], &group["physical_group"]), (&json!(n), &name.into()));
+        let lanes = group["lanes"].as_array().unwrap();
+        assert_eq!(lanes.len(), 2, "{group}");
+        for (lane, server) in lanes.iter().zip(servers) {
+            assert!(lane["since_epoch"].as_u64().unwrap() >= 1, "{group}");
+            let expected = json!({
+                "server": server, "leader": server, "since_epoch": lane["since_epoch"],
+                "state": "up", "waiting": 0,
+            });
+            assert_eq!(*lane, expected, "{group}");
+        }
     }
     let nodes = cluster.admin().get("/v1/nodes").expect(200).json();
     let ids: Vec<&str> =
@@ -119,33 +127,73 @@ fn groups_and_nodes_are_shown_by_both_sides() {
     assert_eq!(ids, cluster.nodes());
     for node in nodes.as_array().unwrap() {
         assert_eq!((&node["state"], &node["last_error"]), (&"up".into(), &Value::Null), "{node}");
-        assert!(node["requests"].as_u64().unwrap() > 0, "{node}");
+        assert!(node["id"] == "v1" || node["requests"].as_u64().unwrap() > 0, "{node}");
         assert!(node["connections"].as_u64().unwrap() >= 1, "{node}");
     }
-    for (index, id) in cluster.nodes().iter().enumerate() {
+}
+
+#[test]
+fn a_node_shows_its_lanes_and_who_follows_them() {
+    let cluster = cluster();
+    for (index, id) in cluster.servers().iter().enumerate() {
         let admin = cluster.node_admin(id);
         let groups = admin.get("/v1/groups").expect(200).json();
         let groups = groups.as_array().unwrap();
         assert_eq!(groups.len(), if index < 2 { 8 } else { 9 }, "{id}");
+        let own = if index < 2 { ["a1", "a2"] } else { ["b1", "b2"] };
+        let other = own[1 - index % 2];
         for group in groups {
-            assert_eq!(group["stopped"], Value::Null);
-            let lane = &group["lanes"][0];
-            assert_eq!(lane["server_index"], index % 2, "{id}: only its own lane: {group}");
-            assert_eq!(
-                (group["lanes"].as_array().unwrap().len(), &lane["since_epoch"]),
-                (1, &1.into())
-            );
+            assert_eq!((&group["stopped"], &group["stranger"]), (&Value::Null, &false.into()));
+            let mut in_step: Vec<&str> =
+                group["in_step"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            in_step.sort_unstable();
+            assert_eq!((in_step, &group["leaving"]), (own.to_vec(), &Value::Null), "{group}");
+            let lanes = group["lanes"].as_array().unwrap();
+            assert_eq!(lanes.len(), 2, "{id} holds a copy of both lanes: {group}");
+            for (server, lane) in lanes.iter().enumerate() {
+                assert_eq!(
+                    (&lane["server_index"], &lane["leader"]),
+                    (&json!(server), &own[server].into())
+                );
+                assert!(lane["since_epoch"].as_u64() <= group["register_epoch"].as_u64());
+                let followers = lane["followers"].as_array().unwrap();
+                if own[server] == id.as_str() {
+                    assert_eq!(
+                        (&lane["role"], &lane["phase"]),
+                        (&"leading".into(), &"serving".into())
+                    );
+                    assert!(lane["lease_ms"].as_u64().unwrap() <= 1_500, "{lane}");
+                    assert_eq!((followers.len(), &followers[0]["server"]), (1, &other.into()));
+                    assert_eq!(followers[0]["in_step"], true, "{lane}");
+                } else {
+                    assert_eq!(
+                        (&lane["role"], followers.len()),
+                        (&"following".into(), 0),
+                        "{lane}"
+                    );
+                }
+            }
         }
-        let itself = &admin.get("/v1/nodes").expect(200).json()[0];
+    }
+    for id in cluster.nodes() {
+        let itself = &cluster.node_admin(&id).get("/v1/nodes").expect(200).json()[0];
         assert_eq!((&itself["id"], &itself["cluster"]), (&json!(id), &"dev".into()));
         assert_eq!((&itself["state"], &itself["write_state"]), (&"up".into(), &"ok".into()));
+        let voters = &itself["voters"];
+        assert_eq!(voters["voters"].as_array().map(Vec::len), Some(3), "{id}: {voters}");
+        assert_eq!(voters["generation"], 1, "{id}: {voters}");
         assert!(itself["log"]["appended"].as_u64() >= itself["log"]["durable"].as_u64());
+        if id == "v1" {
+            let groups = cluster.node_admin(&id).get("/v1/groups").expect(200).json();
+            assert_eq!(groups, json!([]), "a voter without data has no groups");
+        }
     }
 }
 
 #[test]
 fn where_tells_the_place_and_the_place_is_true() {
-    let cluster = cluster();
+    // Its own: nobody else writes while it counts.
+    let cluster = Options::shape(2, 2, 17).start();
     let mut resp = cluster.resp();
     resp.call(&["SELECT", "places"]);
     for object in ["/usr/bin", "größe", "a b", "{tag}1", "{tag}2"] {
@@ -157,19 +205,31 @@ fn where_tells_the_place_and_the_place_is_true() {
         assert_eq!(place["physical_group"], if group < 8 { "a" } else { "b" });
         let server = place["server"].as_str().unwrap();
         assert_eq!(place["address"], cluster.node_addresses(server).0.as_str());
-        // The one node that counts one object more is the one that was named.
-        let count = |id: &String| -> u64 {
+        // The one lane that grows is the one whose home was named, and that server leads it.
+        let lasts = |id: &str| -> Vec<u64> {
             let groups = cluster.node_admin(id).get("/v1/groups").json();
             let here = groups.as_array().unwrap().iter().find(|g| g["group"] == group);
-            here.map_or(0, |g| g["lanes"][0]["lsn"].as_u64().unwrap())
+            let lanes = here.map_or(&[][..], |g| g["lanes"].as_array().unwrap());
+            lanes.iter().map(|lane| lane["last"].as_u64().unwrap()).collect()
         };
-        let before: Vec<u64> = cluster.nodes().iter().map(count).collect();
+        let servers = if group < 8 { ["a1", "a2"] } else { ["b1", "b2"] };
+        let before = lasts(server);
         assert_eq!(resp.call(&["HSET", object, "f", "v"]), 1);
-        let after: Vec<u64> = cluster.nodes().iter().map(count).collect();
-        for (n, id) in cluster.nodes().iter().enumerate() {
-            let grown = after[n] > before[n];
-            assert_eq!(grown, id == server, "{object}: {id} of {server}: {before:?} {after:?}");
+        let after = lasts(server);
+        for (lane, home) in servers.iter().enumerate() {
+            let grown = after[lane] > before[lane];
+            assert_eq!(
+                grown,
+                *home == server,
+                "{object}: {home} of {server}: {before:?} {after:?}"
+            );
         }
+        assert!(
+            cluster
+                .servers()
+                .iter()
+                .all(|id| servers.contains(&id.as_str()) || lasts(id).is_empty())
+        );
     }
     // A vector of the original: the same hash whoever computes it.
     let place =
@@ -193,7 +253,8 @@ fn status_sums_up_and_its_exit_status_tells() {
     let status = json_of(&cluster.operator(&["status", "-o", "json"]).ok());
     assert_eq!(status["ready"], true);
     assert_eq!(status["topology"]["cluster"], "dev");
-    assert_eq!(status["nodes"].as_array().unwrap().len(), 4);
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 5);
+    assert_eq!((&status["problems"], status["servers"].as_array().unwrap().len()), (&json!([]), 4));
     assert_eq!(status["groups"].as_array().unwrap().len(), 17);
     let table = cluster.operator(&["status"]).ok();
     for word in ["dev", "a1", "b2", "0-7", "ready"] {
@@ -204,33 +265,71 @@ fn status_sums_up_and_its_exit_status_tells() {
     fdht(["where", "a", "b", "--admin", &nobody]).refused(3, &[&nobody]);
 }
 
+/// A key whose home is a server.
+fn key_of(cluster: &TestCluster, server: &str) -> String {
+    let is_there = |object: &String| {
+        json_of(&cluster.operator(&["where", "-", object, "-o", "json"]).ok())["server"] == server
+    };
+    (0..).map(|n| format!("key:{n}")).find(is_there).unwrap()
+}
+
 #[test]
-fn a_node_that_is_down_is_shown_everywhere_and_in_every_protocol() {
-    let cluster = Options::shape(1, 2, 5).env("FDHT_DEADLINE", "1s").start();
-    let object = (0..).map(|n| format!("key:{n}")).find(|object| {
-        json_of(&cluster.operator(&["where", "-", object, "-o", "json"]).ok())["server"] == "a2"
-    });
-    let object = object.unwrap();
+fn a_node_that_is_down_is_shown_everywhere_and_missed_in_no_protocol() {
+    let cluster = Options::shape(1, 2, 5).start();
+    let object = key_of(&cluster, "a2");
     let mut resp = cluster.resp();
     assert_eq!(resp.call(&["SET", &object, "v"]), "OK");
     cluster.ask_dev("stop", "a2").ok();
-    wait_until("the proxy is not ready", SOON, || cluster.admin().get("/readyz").status == 503);
-    let ready = cluster.admin().get("/readyz").json();
-    assert_eq!(ready["ready"], false);
-    assert!(ready["detail"][0].as_str().unwrap().contains("a2"), "{ready}");
+    assert_eq!(resp.call(&["GET", &object]), "v", "over the same connection, at once");
+    assert_eq!(cluster.http().get(&format!("/v1/kv/-/{object}")).expect(200).text(), "v");
+    assert_eq!(cluster.fastdht().get("", "", &object), Ok(b"v".to_vec()));
+    assert_eq!(cluster.fastdht().set("", "", &object, b"w"), 0);
+    let keys: Vec<String> = (0..40).map(|n| format!("key:{n}")).collect();
+    let mget: Vec<&str> = ["MGET"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+    assert_eq!(resp.call(&mget).array().len(), 40);
+
+    wait_until("the proxy tells", SOON, || {
+        cluster.admin().get("/readyz").json()["detail"].to_string().contains("a2")
+    });
+    cluster.admin().get("/readyz").expect(200);
     let finished = cluster.operator(&["status"]);
     assert_eq!(finished.status, Some(1), "{finished:?}");
-    assert!(finished.stdout.contains("NOT READY") && finished.stdout.contains("a2"));
+    assert!(finished.stdout.contains("unreachable") && finished.stdout.contains("a2"));
     let nodes = cluster.admin().get("/v1/nodes").json();
     assert_eq!((&nodes[0]["state"], &nodes[1]["state"]), (&"up".into(), &"down".into()));
     assert!(nodes[1]["last_error"].is_string(), "{nodes}");
+    let groups = cluster.admin().get("/v1/groups").json();
+    let group = json_of(&cluster.operator(&["where", "-", &object, "-o", "json"]).ok());
+    let group = usize::try_from(group["logic_group"].as_u64().unwrap()).unwrap();
+    let lane = &groups[group]["lanes"][1];
+    assert_eq!((&lane["server"], &lane["leader"]), (&"a2".into(), &"a1".into()), "{groups}");
+
+    cluster.ask_dev("start", "a2").ok();
+    cluster.wait_whole();
+    assert_eq!(resp.call(&["GET", &object]), "w");
+}
+
+#[test]
+fn a_group_without_a_server_is_told_everywhere_and_in_every_protocol() {
+    let cluster = Options::shape(2, 1, 5).env("FDHT_DEADLINE", "1s").start();
+    let object = key_of(&cluster, "b1");
+    let mut resp = cluster.resp();
+    assert_eq!(resp.call(&["SET", &object, "v"]), "OK");
+    cluster.ask_dev("stop", "b1").ok();
+    wait_until("the proxy is not ready", SOON, || cluster.admin().get("/readyz").status == 503);
+    let ready = cluster.admin().get("/readyz").json();
+    assert_eq!(ready["ready"], false);
+    assert!(ready["detail"].to_string().contains("b1"), "{ready}");
+    let finished = cluster.operator(&["status"]);
+    assert_eq!(finished.status, Some(1), "{finished:?}");
+    assert!(finished.stdout.contains("NOT READY") && finished.stdout.contains("b1"));
 
     let answer = resp.call(&["GET", &object]);
     let text = answer.error();
-    assert!(text.starts_with("TRYAGAIN group ") && text.contains("a2"), "{text}");
+    assert!(text.starts_with("TRYAGAIN group ") && text.contains("b1"), "{text}");
     let answer = cluster.http().get(&format!("/v1/kv/-/{object}")).expect(503);
     assert!(!answer.header("retry-after").is_empty());
-    assert!(answer.text().contains("a2"), "{}", answer.text());
+    assert!(answer.text().contains("b1"), "{}", answer.text());
     assert_eq!(cluster.fastdht().get("", "", &object), Err(11));
     assert_eq!(cluster.fastdht().set("", "", &object, b"w"), 11);
     // A command of many keys fails as a whole, and names the group.
@@ -239,10 +338,10 @@ fn a_node_that_is_down_is_shown_everywhere_and_in_every_protocol() {
     assert!(resp.call(&mget).error().starts_with("TRYAGAIN group "));
     assert_eq!(resp.call(&["PING"]), "PONG");
 
-    cluster.ask_dev("start", "a2").ok();
+    cluster.ask_dev("start", "b1").ok();
     cluster.wait_ready();
     assert_eq!(resp.call(&["GET", &object]), "v");
-    assert_eq!(cluster.operator(&["status"]).status, Some(0));
+    cluster.wait_whole();
 }
 
 #[test]

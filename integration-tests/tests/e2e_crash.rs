@@ -55,6 +55,7 @@ fn every_acknowledged_write_survives_kill_9_while_files_are_flushed() {
     node.create = false;
     let file = folder.path().join("topology.yaml");
     lone::topology(&file, &node.listen, &node.admin);
+    lone::create_groups(&file);
     let proxy = LoneProxy::start(&file, &[]);
     let ready = Http::new(&proxy.admin);
     let wait_ready = || {
@@ -88,6 +89,10 @@ fn a_node_that_is_killed_while_it_starts_starts_again() {
     node.create = false;
     let file = folder.path().join("topology.yaml");
     lone::topology(&file, &node.listen, &node.admin);
+    // What is killed below takes part in a cluster: each start is a new life that is kept.
+    let mut running = node.start();
+    lone::create_groups(&file);
+    running.kill();
     let proxy = LoneProxy::start(&file, &[]);
     let ready = Http::new(&proxy.admin);
     for _ in 0..10 {

@@ -207,7 +207,7 @@ fn a_damaged_directory_is_not_started_on() {
     let good = fs::read_to_string(&identity).unwrap();
     fs::write(&identity, &good[..good.len() / 2]).unwrap();
     run(&node).refused(1, &[identity.to_str().unwrap(), "damaged"]);
-    fs::write(&identity, good.replace("\"format\": 1", "\"format\": 99")).unwrap();
+    fs::write(&identity, good.replace("\"format\": 2", "\"format\": 99")).unwrap();
     run(&node).refused(1, &["99", node.dir.to_str().unwrap()]);
     fs::write(&identity, good).unwrap();
     stop(node.start());
@@ -232,6 +232,10 @@ fn a_node_and_a_proxy_started_by_hand_serve_and_know_the_secret() {
     });
     let file = folder.path().join("topology.yaml");
     lone::topology(&file, &node.listen, &node.admin);
+    let init =
+        |secret: &str| fdht(["topology", "init", file.to_str().unwrap(), "--secret-file", secret]);
+    init(&secrets[1]).refused(3, &["a1", "secret"]);
+    init(&secrets[0]).ok();
     let stranger = LoneProxy::start(&file, &["--deadline", "300ms", "--secret-file", &secrets[1]]);
     let http = Http::new(&stranger.admin);
     wait_until("the stranger is told why", SOON, || {

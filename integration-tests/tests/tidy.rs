@@ -11,13 +11,14 @@ const LINES_MAX: usize = 500;
 const PACKAGES: [&str; 7] =
     ["common", "common/rt", "config", "storage-node", "proxy", "tools", "integration-tests"];
 
-/// A crate and the only place (path prefix) whose code may name it.
-const FENCES: [(&str, &str); 5] = [
-    ("redb", "storage-node/src/engine/"),
-    ("serde_yaml", "config/src/load.rs"),
-    ("notify", "config/src/watch.rs"),
-    ("storage_node", "tools/src/roles.rs"),
-    ("proxy", "tools/src/roles.rs"),
+/// A crate and the only places (path prefixes) whose code may name it. A node has two kinds of redb
+/// files: the groups' data, and what it promised and voted for.
+const FENCES: [(&str, &[&str]); 5] = [
+    ("redb", &["storage-node/src/engine/", "storage-node/src/control/"]),
+    ("serde_yaml", &["config/src/load.rs"]),
+    ("notify", &["config/src/watch.rs"]),
+    ("storage_node", &["tools/src/roles.rs"]),
+    ("proxy", &["tools/src/roles.rs"]),
 ];
 
 /// A place and the names that may not occur in its code, with the reason.
@@ -136,16 +137,17 @@ fn no_file_is_too_long() {
 fn one_place_names_each_heavy_dependency() {
     let mut wrong = Vec::new();
     for source in sources() {
-        for (name, place) in FENCES {
+        for (name, places) in FENCES {
             let own = source.path.starts_with(&format!("{}/", name.replace('_', "-")));
-            if own || source.path.starts_with(place) || source.is_simulation() {
+            let allowed = places.iter().any(|place| source.path.starts_with(place));
+            if own || allowed || source.is_simulation() {
                 continue;
             }
             let lines = source.code().filter(|(_, line)| names(line, name));
             wrong.extend(lines.map(|(at, _)| format!("{}:{at} names {name}", source.path)));
         }
     }
-    none("only one place may know these", &wrong);
+    none("only their own places may know these", &wrong);
 }
 
 #[test]

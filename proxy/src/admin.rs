@@ -1,21 +1,22 @@
 //! The admin endpoints of a proxy.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use common::ids::{Lane, LogicGroup, ServerIndex};
+use common::ids::{LogicGroup, NodeId};
 use rt::admin::{AdminError, AdminServer, Readiness, WhereQuery, common_routes, serve};
 use rt::net::ListenError;
 use rt::stop::Stop;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::pool::{LinkState, NodeStatus};
+use crate::pool::{LaneStatus, LinkState};
+use crate::route::NodeIndex;
 use crate::shared::Shared;
+use crate::status::Status;
 use crate::worker::Message;
 
 #[derive(Clone)]
@@ -57,6 +58,9 @@ fn publish(shared: &Shared) {
     metrics::counter!("fdht_proxy_failures_total").absolute(shared.sum(|c| &c.failures));
     metrics::counter!("fdht_proxy_received_bytes_total").absolute(shared.sum(|c| &c.bytes_in));
     metrics::counter!("fdht_proxy_sent_bytes_total").absolute(shared.sum(|c| &c.bytes_out));
+    metrics::counter!("fdht_proxy_retries_total").absolute(shared.sum(|c| &c.retries));
+    metrics::counter!("fdht_proxy_views_adopted_total").absolute(shared.sum(|c| &c.views_adopted));
+    metrics::gauge!("fdht_proxy_lanes_stalled").set(shared.sum(|c| &c.lanes_stalled) as f64);
     let load =
         |value: &std::sync::atomic::AtomicU64| value.load(std::sync::atomic::Ordering::Relaxed);
     metrics::counter!("fdht_proxy_connections_total").absolute(load(&shared.connections_total));
@@ -64,28 +68,13 @@ fn publish(shared: &Shared) {
         .absolute(load(&shared.connections_rejected));
 }
 
-/// The state of every node, merged over the workers: a node is as well as it is for the worker that
-/// reaches it worst.
-async fn node_status(admin: &Admin) -> Result<BTreeMap<String, NodeStatus>, AdminError> {
-    let mut merged: BTreeMap<String, NodeStatus> = BTreeMap::new();
+async fn status(admin: &Admin) -> Result<Status, AdminError> {
+    let gone = || AdminError::unavailable("the proxy is stopping");
+    let mut merged = Status::default();
     for worker in &admin.workers {
         let (sender, receiver) = oneshot::channel();
-        let gone = || AdminError::unavailable("the proxy is stopping");
-        worker.send(Message::Nodes(sender)).await.map_err(|_| gone())?;
-        for status in receiver.await.map_err(|_| gone())? {
-            match merged.get_mut(&status.name) {
-                None => drop(merged.insert(status.name.clone(), status)),
-                Some(all) => {
-                    all.in_flight += status.in_flight;
-                    all.connections += status.connections;
-                    all.requests += status.requests;
-                    all.failures += status.failures;
-                    if all.state == LinkState::Up {
-                        all.state = status.state;
-                    }
-                }
-            }
-        }
+        worker.send(Message::Status(sender)).await.map_err(|_| gone())?;
+        merged.add(receiver.await.map_err(|_| gone())?);
     }
     Ok(merged)
 }
@@ -100,23 +89,17 @@ fn state_word(state: &LinkState) -> &'static str {
 
 async fn ready(State(admin): State<Admin>) -> Result<Readiness, AdminError> {
     let topology = admin.shared.topology.load_full();
-    let status = node_status(&admin).await?;
-    let mut detail = Vec::new();
-    for group in topology.physical_groups() {
-        for server in group.servers.iter().filter_map(|id| topology.server_by_id(*id)) {
-            match status.get(&server.name).map(|status| &status.state) {
-                Some(LinkState::Up) => {}
-                Some(LinkState::Down { error }) => {
-                    detail.push(format!("group {}: {}: {error}", group.name, server.name));
-                }
-                Some(LinkState::Connecting) | None => {
-                    detail.push(format!("group {}: {}: connecting", group.name, server.name));
-                }
-            }
-        }
+    let status = status(&admin).await?;
+    let not_served = status.not_served(&topology);
+    let ready = not_served.is_empty();
+    let mut detail = not_served;
+    detail.extend(status.not_connected(&topology));
+    let of_topology = admin.shared.topology.status();
+    if of_topology.source != admin.shared.options.topology_file {
+        let epoch = topology.version().epoch.0;
+        detail.push(format!("topology epoch {epoch} was adopted from {}", of_topology.source));
     }
-    let ready = detail.is_empty();
-    detail.extend(admin.shared.topology.status().last_error);
+    detail.extend(of_topology.last_error);
     Ok(Readiness { ready, detail })
 }
 
@@ -165,37 +148,48 @@ fn topology_json(topology: &config::Topology) -> Value {
 
 async fn groups(State(admin): State<Admin>) -> Result<Json<Value>, AdminError> {
     let topology = admin.shared.topology.load_full();
-    let status = node_status(&admin).await?;
+    let status = status(&admin).await?;
+    let server = |place: NodeIndex| topology.servers().get(place.0).map(|server| &server.name);
     let group = |group: u16| {
-        let group = LogicGroup(group);
-        let physical = topology.physical_group_of(group);
-        let lanes: Vec<_> = (0u8..)
-            .zip(&physical.servers)
-            .filter_map(|(server, _)| topology.leader(Lane { group, server: ServerIndex(server) }))
-            .map(|server| {
-                let state = status.get(&server.name).map_or("connecting", |s| state_word(&s.state));
-                json!({ "server": server.name, "since_epoch": 1, "state": state })
+        let physical = topology.physical_group_of(LogicGroup(group));
+        let lane = |(home, lane): (&NodeId, LaneStatus)| {
+            let leader = lane.leader.and_then(|(place, _)| server(place));
+            let state = match leader.and_then(|name| status.nodes.get(name)) {
+                Some(node) => state_word(&node.state),
+                None => "no leader known",
+            };
+            json!({
+                "server": topology.server_by_id(*home).map(|server| &server.name),
+                "leader": leader,
+                "since_epoch": lane.leader.map(|(_, since)| since.0),
+                "state": state,
+                "waiting": lane.waiting,
             })
-            .collect();
-        json!({ "group": group.0, "physical_group": physical.name, "lanes": lanes })
+        };
+        let lanes: Vec<_> = physical.servers.iter().zip(status.lanes(group)).map(lane).collect();
+        json!({ "group": group, "physical_group": physical.name, "lanes": lanes })
     };
     Ok(Json((0..topology.logic_groups()).map(group).collect()))
 }
 
 async fn nodes(State(admin): State<Admin>) -> Result<Json<Value>, AdminError> {
     let topology = admin.shared.topology.load_full();
-    let status = node_status(&admin).await?;
+    let status = status(&admin).await?;
     let node = |server: &config::Server| {
-        let status = status.get(&server.name)?;
+        let status = status.nodes.get(&server.name)?;
         let error = match &status.state {
             LinkState::Down { error } => Some(error),
             LinkState::Up | LinkState::Connecting => None,
         };
+        let known = status
+            .topology
+            .map(|known| json!({ "epoch": known.epoch.0, "hash": format!("{:016x}", known.hash) }));
         Some(json!({
             "id": server.name,
             "address": server.address,
             "admin": server.admin,
             "state": state_word(&status.state),
+            "topology": known,
             "in_flight": status.in_flight,
             "connections": status.connections,
             "requests": status.requests,

@@ -15,6 +15,11 @@ impl Count {
         self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
+    /// Replaces the number. Only the owning thread may.
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
     /// The number now.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -32,6 +37,12 @@ pub(crate) struct Counters {
     pub(crate) bytes_out: Count,
     /// Operations that ended without a reply from a node.
     pub(crate) failures: Count,
+    /// Requests to nodes that were repeated.
+    pub(crate) retries: Count,
+    /// Views of groups that were adopted.
+    pub(crate) views_adopted: Count,
+    /// Lanes whose requests wait, at the last look.
+    pub(crate) lanes_stalled: Count,
     /// Single reads that found their record.
     pub(crate) hits: Count,
     /// Single reads that did not.

@@ -19,6 +19,7 @@ mod pool;
 mod run;
 mod session;
 mod shared;
+mod status;
 mod worker;
 
 pub use error::StartError;

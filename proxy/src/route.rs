@@ -1,4 +1,5 @@
-//! Where a request goes: from an object's hash and the topology to a lane and its leader.
+//! What the topology says of a request's way: from an object's hash to its lane, and where servers
+//! are. Who leads the lane is not in the topology; views say that.
 //!
 //! Pure; built whole from a validated topology and replaced whole when that changes.
 
@@ -6,7 +7,7 @@ use std::collections::HashMap;
 
 use common::address::Object;
 use common::hash::KeyHash;
-use common::ids::{ClusterId, Epoch, FileEpoch, Lane, LogicGroup, ServerIndex};
+use common::ids::{ClusterId, FileEpoch, Lane, LogicGroup, NodeId, ServerIndex};
 use config::{Topology, WriteOptions};
 
 /// Index of a node in [`RouteTable::nodes`].
@@ -30,8 +31,9 @@ pub struct RouteTable {
     /// The topology file's epoch.
     pub file_epoch: FileEpoch,
     nodes: Vec<NodeAddress>,
-    /// For each logic group the leaders of its lanes by server index.
+    /// For each logic group its servers by server index.
     groups: Vec<Vec<NodeIndex>>,
+    voters: Vec<NodeId>,
     write: WriteOptions,
     overrides: HashMap<Vec<u8>, WriteOptions>,
 }
@@ -61,6 +63,7 @@ impl RouteTable {
             file_epoch: topology.version().epoch,
             nodes,
             groups,
+            voters: topology.voters().to_vec(),
             write: topology.write_options(b""),
             overrides,
         }
@@ -92,11 +95,22 @@ impl RouteTable {
         (0..self.servers(group)).map(|s| Lane { group, server: ServerIndex(s) }).collect()
     }
 
-    /// The lane's leader as far as known, and the epoch since which it leads.
+    /// The servers of a logic group by server index.
     #[must_use]
-    pub fn leader(&self, lane: Lane) -> Option<(NodeIndex, Epoch)> {
-        let servers = self.groups.get(usize::from(lane.group.0))?;
-        servers.get(usize::from(lane.server.0)).map(|node| (*node, Epoch(1)))
+    pub fn servers_of(&self, group: LogicGroup) -> &[NodeIndex] {
+        self.groups.get(usize::from(group.0)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Servers of the logic group with the most.
+    #[must_use]
+    pub fn servers_max(&self) -> u8 {
+        (0..self.logic_groups()).map(|group| self.servers(LogicGroup(group))).max().unwrap_or(1)
+    }
+
+    /// The voters as the file names them; the servers may know others that are in force.
+    #[must_use]
+    pub fn voters(&self) -> &[NodeId] {
+        &self.voters
     }
 
     /// What a write in a namespace has to wait for.

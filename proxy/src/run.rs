@@ -62,9 +62,10 @@ fn shared(
         tracing::warn!("{warning}");
     }
     let source = args.topology.display().to_string();
-    let handle = TopologyHandle::new(topology, source, clock::wall_ms());
+    let handle = TopologyHandle::new(topology, source.clone(), clock::wall_ms());
     let options = Options {
         id: args.id.clone(),
+        topology_file: source,
         secret,
         fastdht_package_max: package_max,
         deadline_ms: u64::try_from(args.deadline.as_millis()).unwrap_or(u64::MAX),

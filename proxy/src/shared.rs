@@ -2,8 +2,8 @@
 //! of a request.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use config::TopologyHandle;
@@ -18,6 +18,8 @@ use crate::front::fastdht;
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) id: String,
+    /// The path of the topology file, for messages.
+    pub(crate) topology_file: String,
     pub(crate) secret: Option<Secret>,
     pub(crate) fastdht_package_max: usize,
     pub(crate) deadline_ms: u64,
@@ -29,6 +31,8 @@ pub(crate) struct Options {
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) topology: TopologyHandle,
+    /// The text that a node told last and that was not adopted.
+    pub(crate) topology_seen: Mutex<String>,
     pub(crate) clients: Clients,
     pub(crate) budget: Budget,
     pub(crate) listen: SocketAddr,
@@ -64,6 +68,7 @@ impl Shared {
         Self {
             options,
             topology,
+            topology_seen: Mutex::default(),
             clients: Clients::default(),
             budget: Budget::new(buffers_max),
             listen,

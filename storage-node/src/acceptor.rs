@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use common::wire::hello::Welcome;
+use common::ids::NodeId;
+use common::wire::hello::{Role, Welcome};
 use rt::handshake::{self, Requirements};
 use rt::net;
 use rt::stop::Stop;
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::shared::Shared;
-use crate::worker::Message;
+use crate::worker::{Introduced, Message};
 
 /// Pause after an error that will not go away at once, such as too many open files.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -61,18 +62,29 @@ async fn greet(shared: &Shared, mut stream: TcpStream, address: std::net::Socket
             store: shared.dir.store(),
             workers,
             topology: shared.topology_version(),
+            life: shared.life.life,
         },
     };
     let peer = match handshake::accept(&mut stream, &mut input, &required).await {
         Ok(peer) => peer,
         Err(error) => return tracing::warn!(%address, %error, "peer refused"),
     };
+    if peer.role == Role::Node {
+        let node = NodeId::of_name(&peer.name);
+        if let Err(error) = shared.check_member(node, peer.process.store) {
+            return tracing::error!(%address, %error, "peer refused");
+        }
+    }
     tracing::info!(peer = peer.name, %address, "peer connected");
     let Some(worker) = shared.workers.get(usize::from(peer.worker)) else { return };
     match stream.into_std() {
         Ok(stream) => {
+            let entry =
+                shared.peers.add(peer.role, &peer.name, &address.to_string(), peer.topology);
+            let (role, name, process) = (peer.role, peer.name, peer.process);
+            let peer = Introduced { role, name, process, entry };
             // The worker is gone only while the node stops.
-            drop(worker.send(Message::Peer { stream, input, name: peer.name }).await);
+            drop(worker.send(Message::Peer { stream, input, peer }).await);
         }
         Err(error) => tracing::debug!(%address, %error, "peer lost"),
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use config::Size;
@@ -39,6 +40,14 @@ pub struct NodeArgs {
     /// 2GiB].
     #[arg(long, env = "FDHT_DISK_RESERVE", value_name = "SIZE")]
     pub disk_reserve: Option<Size>,
+    /// Keep the log for servers of a group that are away up to this size. One that is away for
+    /// longer needs a copy of the data.
+    #[arg(long, env = "FDHT_LOG_KEEP", default_value = "4GiB", value_name = "SIZE")]
+    pub log_keep: Size,
+    /// Keep the log for servers that are away for so long.
+    #[arg(long, env = "FDHT_LOG_KEEP_FOR", default_value = "24h", value_name = "TIME",
+          value_parser = humantime::parse_duration)]
+    pub log_keep_for: Duration,
     /// File with the secret that peers have to know. Required when --listen is not a loopback
     /// address.
     #[arg(long, env = "FDHT_SECRET_FILE", value_name = "FILE")]

@@ -4,6 +4,7 @@
 //! LOCK           locked by the process that uses the directory
 //! node.json      format, cluster, node, store id; written once, by --create
 //! topology.yaml  the greatest topology the node was told
+//! control.redb   promises, voter's registers, process starts
 //! log/           the binlog
 //! groups/        one file per logic group
 //! ```
@@ -17,12 +18,13 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::binlog::LogIdentity;
+use crate::control::NodeIdentity;
 use crate::engine::StoreIdentity;
 use crate::error::StartError;
 
-/// Format of `node.json` and of all that lies beside it. Format 1 is of a node whose lanes have
-/// since-epoch 1 and are held by their leader alone.
-const FORMAT: u32 = 1;
+/// Format of `node.json` and of all that lies beside it. Format 1 had no control file, and no copies
+/// of other servers' records.
+const FORMAT: u32 = 2;
 const IDENTITY_FILE: &str = "node.json";
 const LOCK_FILE: &str = "LOCK";
 
@@ -103,12 +105,20 @@ impl DataDir {
         self.path.join("groups").join(format!("{:05}.redb", group.0))
     }
 
+    pub(crate) fn control_path(&self) -> PathBuf {
+        self.path.join("control.redb")
+    }
+
     pub(crate) fn topology_path(&self) -> PathBuf {
         self.path.join("topology.yaml")
     }
 
     pub(crate) fn log_identity(&self) -> LogIdentity {
         LogIdentity { store: self.store, cluster: self.cluster, node: self.node }
+    }
+
+    pub(crate) fn node_identity(&self) -> NodeIdentity {
+        NodeIdentity { store: self.store, cluster: self.cluster, node: self.node }
     }
 
     pub(crate) fn store_identity(&self, group: LogicGroup) -> StoreIdentity {
@@ -248,7 +258,7 @@ mod tests {
         drop(DataDir::open(path, "demo", "a1", true).unwrap());
         let identity = path.join(IDENTITY_FILE);
         let text = std::fs::read_to_string(&identity).unwrap();
-        std::fs::write(&identity, text.replace("\"format\": 1", "\"format\": 9")).unwrap();
+        std::fs::write(&identity, text.replace("\"format\": 2", "\"format\": 9")).unwrap();
         let refused = DataDir::open(path, "demo", "a1", false).unwrap_err();
         assert!(matches!(refused, StartError::Format(_, 9, FORMAT)));
         std::fs::write(&identity, text.get(..20).unwrap()).unwrap();

@@ -10,6 +10,7 @@ use rt::secret::SecretError;
 use thiserror::Error;
 
 use crate::binlog::{LogError, LogPosition};
+use crate::control::ControlError;
 use crate::engine::EngineError;
 
 /// One line that says what is wrong, where, and what to do.
@@ -75,6 +76,9 @@ pub enum StartError {
     /// A group's file cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The control file cannot be used.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The binlog cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),

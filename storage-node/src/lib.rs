@@ -1,20 +1,27 @@
 //! The storage node: one file per logic group, one binlog, no knowledge of where else data lies.
 //!
-//! `binlog` and `engine` do not know each other; `group` evaluates operations; `worker` states the
-//! order append -> durable -> official -> applied -> answered. See `docs/ARCHITECTURE.md`.
+//! `binlog` and `engine` do not know each other; `group` evaluates operations; `replication` decides
+//! who leads and what is official; `worker` drives it and states the order append -> durable ->
+//! official -> applied -> answered. See `docs/ARCHITECTURE.md`.
 
 pub mod args;
 pub mod binlog;
+pub mod catch_up;
+pub mod control;
+pub mod digest;
 pub mod engine;
 pub mod group;
+pub mod lane;
 pub mod replication;
 
 mod acceptor;
 mod admin;
+mod commands;
 mod data_dir;
 mod disk;
 mod error;
 mod flusher;
+mod peers;
 mod replay;
 mod run;
 mod shared;

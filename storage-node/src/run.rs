@@ -7,21 +7,26 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::ids::LogicGroup;
-use common::version::{Hlc, HlcClock};
+use common::version::Hlc;
 use config::{LoadError, Topology};
 use rt::secret::Secret;
 use rt::stop::{self, Stop, Stopper};
 use rt::{clock, logging, metrics, net, panics, process, worker as thread};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::args::NodeArgs;
 use crate::binlog::{Log, LogOptions, RealFs, WhenAbsent};
+use crate::catch_up::{self, CatchUp};
+use crate::control::{
+    self, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept,
+};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::flusher::{self, Flusher, Work};
+use crate::lane::{DEDUP_BYTES_DEFAULT, DedupWindow, Retention};
 use crate::shared::{Limits, Parts, Shared};
 use crate::topology::open_groups;
-use crate::worker::{self, Core, Message, OpenedGroup};
+use crate::worker::{self, Core, Life, Message, OpenedGroup, Started};
 use crate::{acceptor, admin, disk, replay};
 
 /// Messages that may wait for a worker.
@@ -45,21 +50,13 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
     let opened = open(&args, dir, secret)?;
     let shared = Arc::clone(&opened.shared);
     let (stopper, stop) = stop::pair();
-    let (threads, flusher) = start_workers(opened, &stop)?;
+    let (threads, helpers) = start_threads(opened, &stop)?;
     let listen = listener.local_addr().map_err(|e| StartError::System("--listen", e))?;
     let admin = admin::start(args.admin, listen, Arc::clone(&shared), stop.clone())?;
     tracing::info!(%listen, admin = %admin.address, dir = %args.dir.display(), "node started");
     wait(&args, listener, &shared, stopper, &stop)?;
-    for thread in threads {
-        if thread.join().is_err() {
-            tracing::error!("a worker panicked");
-        }
-    }
-    shared.flusher.send(Work::Stop);
-    if flusher.join().is_err() {
-        tracing::error!("the flush thread panicked");
-    }
-    close_log(&shared.log);
+    threads.into_iter().for_each(|thread| join(thread, "worker"));
+    helpers.stop(&shared);
     admin.join();
     tracing::info!("node stopped");
     Ok(())
@@ -68,16 +65,20 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
 struct Opened {
     shared: Arc<Shared>,
     inboxes: Vec<mpsc::Receiver<Message>>,
-    groups: BTreeMap<LogicGroup, OpenedGroup>,
-    hlc: Hlc,
+    started: Vec<Started>,
     work: std::sync::mpsc::Receiver<Work>,
+    reading: std::sync::mpsc::Receiver<catch_up::Work>,
+    control: ControlInbox,
+    store: ControlStore,
+    kept: Kept,
 }
 
-/// Opens files and log, and replays what the files do not have.
+/// Opens files and log, and finds in the log what the files do not have.
 fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened, StartError> {
     let workers = args.workers.map_or_else(|| thread::count_for(thread::processors()), usize::from);
     let limits = limits(args, workers);
     let topology = load_topology(&dir)?;
+    let (mut store, kept) = open_control(&dir, topology.is_none())?;
     let mut groups = match &topology {
         Some(topology) => open_groups(&dir, limits, topology, false)?,
         None => BTreeMap::new(),
@@ -85,8 +86,19 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     // A directory whose node never took part has no log yet; one that did must have its log.
     let when_absent = if topology.is_none() { WhenAbsent::Create } else { WhenAbsent::Refuse };
     let options = LogOptions { when_absent, ..LogOptions::default() };
-    let (log, hlc) = replay::open_log(Arc::new(RealFs), &dir, options, &mut groups)?;
+    let dedup = (0..workers).map(|_| DedupWindow::new(DEDUP_BYTES_DEFAULT / workers)).collect();
+    let replayed = replay::open_log(Arc::new(RealFs), &dir, options, &mut groups, dedup)?;
+    let held = groups.values().flat_map(OpenedGroup::lanes_held);
+    let control::Started { life, forgot } = store.start_life(&control::boot_id(), held)?;
+    if !forgot.is_empty() {
+        let lanes = forgot.len();
+        tracing::warn!(lanes, "the machine lost power: these lanes catch up before they are led here");
+    }
+    let life = Life { life, promises: kept.promises.clone(), forgot };
+    let started = share_out(groups, replayed.dedup, replayed.hlc);
     let (flusher, work) = Flusher::new();
+    let (catch_up, reading) = CatchUp::new();
+    let (control, control_inbox) = Control::new();
     let (senders, inboxes) = (0..workers).map(|_| thread::inbox(INBOX)).unzip();
     let shared = Arc::new(Shared::new(Parts {
         name: args.id.clone(),
@@ -94,14 +106,45 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
         dir,
         secret,
         limits,
-        log,
+        log: replayed.log,
         flusher,
+        catch_up,
+        control,
+        life,
+        voters: kept.voters.clone(),
         workers: senders,
         topology,
     }));
     let synced = shared.synced.clone();
     shared.log.on_sync(move |_| synced.iter().for_each(|worker| worker.notify_one()));
-    Ok(Opened { shared, inboxes, groups, hlc, work })
+    Ok(Opened { shared, inboxes, started, work, reading, control: control_inbox, store, kept })
+}
+
+fn open_control(dir: &DataDir, new: bool) -> Result<(ControlStore, Kept), StartError> {
+    let (path, identity) = (dir.control_path(), dir.node_identity());
+    let exists = path.try_exists().map_err(|e| StartError::Io(path.clone(), e))?;
+    // A node that never took part may have been stopped before it made the file.
+    let opened = if new && !exists {
+        ControlStore::create(&path, &identity)
+    } else {
+        ControlStore::open(&path, &identity)
+    };
+    Ok(opened?)
+}
+
+/// Group g belongs to worker g mod their number.
+fn share_out(
+    mut groups: BTreeMap<LogicGroup, OpenedGroup>,
+    dedup: Vec<DedupWindow>,
+    hlc: Hlc,
+) -> Vec<Started> {
+    let workers = dedup.len();
+    let share = |(index, dedup)| {
+        let theirs = |id: &LogicGroup, _: &mut OpenedGroup| usize::from(id.0) % workers == index;
+        let groups = groups.extract_if(.., theirs).map(|(_, group)| group).collect();
+        Started { groups, dedup, hlc }
+    };
+    dedup.into_iter().enumerate().map(share).collect()
 }
 
 fn limits(args: &NodeArgs, workers: usize) -> Limits {
@@ -113,6 +156,10 @@ fn limits(args: &NodeArgs, workers: usize) -> Limits {
         cache_bytes: memory / 2,
         // The log is replayed into memtables at start, so it is bounded by what fits there.
         log_bytes: (memory as u64 / 2).clamp(192 << 20, 4 << 30),
+        retention: Retention {
+            keep_bytes: args.log_keep.0,
+            keep_ms: u64::try_from(args.log_keep_for.as_millis()).unwrap_or(u64::MAX),
+        },
     }
 }
 
@@ -126,37 +173,86 @@ fn load_topology(dir: &DataDir) -> Result<Option<Topology>, StartError> {
     }
 }
 
-type Threads = (Vec<JoinHandle<()>>, JoinHandle<()>);
+/// The threads beside the workers.
+struct Helpers {
+    flusher: JoinHandle<()>,
+    catch_up: JoinHandle<()>,
+    control: JoinHandle<()>,
+}
 
-/// Starts the workers and the flush thread.
-fn start_workers(opened: Opened, stop: &Stop) -> Result<Threads, StartError> {
-    let Opened { shared, inboxes, mut groups, hlc, work } = opened;
+/// Starts the workers and the threads that wait for disks in their place.
+fn start_threads(opened: Opened, stop: &Stop) -> Result<(Vec<JoinHandle<()>>, Helpers), StartError> {
+    let Opened { shared, inboxes, started, work, reading, control, store, kept } = opened;
     let system = |e| StartError::System("cannot start a thread", e);
-    let senders = shared.workers.clone();
-    let flusher = flusher::start(work, Arc::clone(&shared), senders).map_err(system)?;
+    let flusher = flusher::start(work, Arc::clone(&shared), shared.workers.clone());
+    let log = Arc::clone(&shared);
+    let workers = shared.workers.clone();
+    let open = move |from| log.log.reader(from);
+    // A worker is gone only while the node stops.
+    let done = move |worker: usize, done| {
+        if let Some(worker) = workers.get(worker) {
+            drop(worker.blocking_send(Message::CaughtUp(done)));
+        }
+    };
+    let catch_up = catch_up::start(reading, open, done);
+    let (workers, told) = (shared.workers.clone(), Arc::clone(&shared));
+    let outlet = Box::new(move |worker: usize, event: ControlEvent| {
+        if let ControlEvent::Voters(set) = &event {
+            told.voters.store(Arc::new(set.clone()));
+        }
+        if let Some(worker) = workers.get(worker) {
+            drop(worker.blocking_send(Message::Control(event)));
+        }
+    });
+    let workers = shared.workers.len();
+    let start = ControlStart { store, kept, node: shared.node, workers, outlet };
+    let control = control::start(control, start);
+    let helpers = Helpers {
+        flusher: flusher.map_err(system)?,
+        catch_up: catch_up.map_err(system)?,
+        control: control.map_err(system)?,
+    };
     let mut threads = Vec::new();
-    let workers = inboxes.len();
-    for (index, inbox) in inboxes.into_iter().enumerate() {
-        let theirs = |id: &LogicGroup, _: &mut OpenedGroup| usize::from(id.0) % workers == index;
-        let share: Vec<_> = groups.extract_if(.., theirs).map(|(_, group)| group).collect();
+    for (index, (inbox, started)) in inboxes.into_iter().zip(started).enumerate() {
         let (shared, stop) = (Arc::clone(&shared), stop.clone());
         let main = move || {
-            let core = Core::new(shared, share, HlcClock::starting_after(hlc));
+            let core = Core::new(index, shared, started);
             worker::run(index, core, inbox, stop)
         };
         threads.push(thread::spawn(&format!("worker-{index}"), main).map_err(system)?);
     }
-    Ok((threads, flusher))
+    Ok((threads, helpers))
 }
 
-/// Makes durable what was acknowledged under `everysec` or `none`, before the process ends.
-fn close_log(log: &Log) {
+impl Helpers {
+    /// Ends the threads once the workers have ended. Whether everything is durable then.
+    fn stop(self, shared: &Shared) {
+        shared.flusher.send(Work::Stop);
+        shared.catch_up.stop();
+        join(self.flusher, "flush");
+        join(self.catch_up, "catch-up");
+        let clean = close_log(&shared.log);
+        shared.control.stop(clean);
+        join(self.control, "control");
+    }
+}
+
+fn join(thread: JoinHandle<()>, name: &str) {
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a thread panicked");
+    }
+}
+
+/// Makes durable what was acknowledged under `everysec` or `none`, before the process ends. Whether
+/// all of it is.
+fn close_log(log: &Log) -> bool {
     const WAIT_MAX: Duration = Duration::from_secs(30);
     let deadline = clock::now() + WAIT_MAX;
     log.request_sync(log.appended());
     while log.durable() < log.appended() && log.poisoned().is_none() && clock::now() < deadline {
         std::thread::park_timeout(Duration::from_millis(5));
     }
+    log.poisoned().is_none() && log.durable() >= log.appended()
 }
 
 /// Accepts on this thread until somebody asks the process to stop.
@@ -174,12 +270,40 @@ fn wait(
         tokio::spawn(disk::watch(Arc::clone(shared), reserve, stop.clone()));
         let accepting = acceptor::run(listener, Arc::clone(shared), stop.clone());
         let requested = stop::requested(args.exit_on_stdin_eof);
+        let stopping = async {
+            let reason = requested.await.map_err(system)?;
+            tracing::info!(reason, "stopping: the lanes are handed over first");
+            depart(shared).await;
+            Ok::<(), StartError>(())
+        };
         tokio::select! {
             biased;
-            reason = requested => tracing::info!(reason = reason.map_err(system)?, "stopping"),
+            stopping = stopping => stopping?,
             () = accepting => {}
         }
         stopper.stop();
         Ok(())
     })
+}
+
+/// Hands all lanes over and leaves R in every group, so that nobody has to find out that this node
+/// is gone (guarantees 4.6).
+async fn depart(shared: &Shared) {
+    const DEPART_MAX: Duration = Duration::from_secs(3);
+    let mut answers = Vec::new();
+    for worker in &shared.workers {
+        let (sender, receiver) = oneshot::channel();
+        if worker.send(Message::Depart(sender)).await.is_ok() {
+            answers.push(receiver);
+        }
+    }
+    let all = async {
+        for answer in answers {
+            // A worker that is gone has nothing to hand over.
+            drop(answer.await);
+        }
+    };
+    if tokio::time::timeout(DEPART_MAX, all).await.is_err() {
+        tracing::warn!("not all lanes could be handed over in time");
+    }
 }

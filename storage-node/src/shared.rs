@@ -1,19 +1,26 @@
 //! What all threads of the node share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use common::failure::FailureCode;
-use common::ids::{ClusterId, NodeId, TopologyVersion};
+use common::ids::{ClusterId, NodeId, StoreId, TopologyVersion};
+use common::register::{Member, VoterSet};
 use config::Topology;
+use rt::handshake::NodeProcess;
 use rt::secret::Secret;
 use tokio::sync::{Notify, mpsc};
 
 use crate::binlog::{Log, LogPosition};
+use crate::catch_up::CatchUp;
+use crate::control::Control;
 use crate::data_dir::DataDir;
 use crate::flusher::Flusher;
-use crate::worker::Message;
+use crate::lane::Retention;
+use crate::peers::Peers;
+use crate::worker::{Life, Message, Partner};
 
 /// How the node's memory and log are divided.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) cache_bytes: usize,
     /// The log begins to push flushes above this.
     pub(crate) log_bytes: u64,
+    /// How long the log is kept for servers that are away.
+    pub(crate) retention: Retention,
 }
 
 /// The node.
@@ -40,10 +49,20 @@ pub(crate) struct Shared {
     pub(crate) synced: Vec<Arc<Notify>>,
     pub(crate) needed: Needed,
     pub(crate) flusher: Flusher,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) control: Control,
+    /// This process start.
+    pub(crate) life: Life,
+    /// The voter set in force, as far as this node knows.
+    pub(crate) voters: ArcSwap<VoterSet>,
     pub(crate) workers: Vec<mpsc::Sender<Message>>,
     pub(crate) topology: ArcSwapOption<Topology>,
+    /// Who is connected.
+    pub(crate) peers: Peers,
     /// One announcement at a time.
     pub(crate) announcing: tokio::sync::Mutex<()>,
+    /// The data directories of servers, as the registers name them.
+    members: Mutex<BTreeMap<NodeId, StoreId>>,
     disk_full: AtomicBool,
 }
 
@@ -56,6 +75,10 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) flusher: Flusher,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) control: Control,
+    pub(crate) life: Life,
+    pub(crate) voters: VoterSet,
     pub(crate) workers: Vec<mpsc::Sender<Message>>,
     pub(crate) topology: Option<Topology>,
 }
@@ -75,8 +98,14 @@ impl Shared {
             synced: (0..workers).map(|_| Arc::new(Notify::new())).collect(),
             needed: Needed::new(workers),
             flusher: parts.flusher,
+            catch_up: parts.catch_up,
+            control: parts.control,
+            life: parts.life,
+            voters: ArcSwap::from_pointee(parts.voters),
             workers: parts.workers,
             topology: ArcSwapOption::new(parts.topology.map(Arc::new)),
+            peers: Peers::default(),
+            members: Mutex::default(),
             announcing: tokio::sync::Mutex::new(()),
             disk_full: AtomicBool::new(false),
         }
@@ -85,6 +114,65 @@ impl Shared {
     /// The version of the topology this node was told.
     pub(crate) fn topology_version(&self) -> TopologyVersion {
         self.topology.load_full().map(|topology| topology.version()).unwrap_or_default()
+    }
+
+    /// What this node tells others about its process, for the connections of a worker.
+    pub(crate) fn process(&self, from_worker: u16) -> NodeProcess {
+        let workers = u16::try_from(self.workers.len()).unwrap_or(u16::MAX);
+        NodeProcess { store: self.dir.store(), workers, from_worker, life: self.life.life }
+    }
+
+    /// The nodes that this one has to do with: the servers of its groups and the voters, or for a
+    /// voter everybody.
+    pub(crate) fn partners(&self) -> Vec<(NodeId, Partner)> {
+        let Some(topology) = self.topology.load_full() else { return Vec::new() };
+        let voters = self.voters.load();
+        let voters: &[NodeId] =
+            if voters.voters.is_empty() { topology.voters() } else { &voters.voters };
+        let is_voter = voters.contains(&self.node);
+        let shares = |node: NodeId| {
+            let both = |group: &config::PhysicalGroup| {
+                group.servers.contains(&node) && group.servers.contains(&self.node)
+            };
+            topology.physical_groups().iter().any(both)
+        };
+        let wanted = |node: NodeId| is_voter || voters.contains(&node) || shares(node);
+        let others = topology.servers().iter().filter(|s| s.id != self.node && wanted(s.id));
+        let partner = |server: &config::Server| {
+            let (name, address) = (server.name.clone(), server.address.clone());
+            (server.id, Partner { name, address })
+        };
+        others.map(partner).collect()
+    }
+
+    /// The name of a node, as far as the topology knows it.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        let topology = self.topology.load();
+        let server = topology.as_ref().and_then(|topology| topology.server_by_id(node));
+        server.map_or_else(|| node.to_string(), |server| server.name.clone())
+    }
+
+    /// A register names these servers.
+    pub(crate) fn note_members(&self, members: &[Member]) {
+        let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(members.iter().map(|member| (member.node, member.store)));
+    }
+
+    /// Refuses a process that uses the id of a member, but not its data directory: it is another
+    /// member (guarantees 2.2).
+    ///
+    /// # Errors
+    /// What is wrong, for the log and for the peer.
+    pub(crate) fn check_member(&self, node: NodeId, store: StoreId) -> Result<(), String> {
+        let known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&node) {
+            Some(member) if *member != store => Err(format!(
+                "{} is a member of its groups with data directory {member}, not {store}: another \
+                 process runs under its id, or its disk was replaced",
+                self.name_of(node)
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The disk has less free space than its reserve, or has enough again.
@@ -108,6 +196,10 @@ impl Shared {
         if self.is_disk_full() {
             let reason = "the disk is nearly full: writes are refused until there is space";
             return Some((FailureCode::DiskFull, reason.to_owned()));
+        }
+        if let Some(cause) = self.control.failed() {
+            let reason = format!("the control file failed: {cause}");
+            return Some((FailureCode::Stopped, reason));
         }
         let cause = self.log.poisoned()?;
         let reason = format!("the log failed: {cause}; check the disk, then restart the node");

@@ -3,29 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::ids::{LogicGroup, NodeId, ServerIndex};
+use common::ids::{LogicGroup, NodeId, TopologyVersion};
+use common::wire::frame::FrameType;
 use config::{PhysicalGroup, Topology};
 
 use crate::data_dir::{DataDir, replace};
 use crate::engine::{Store, StoreOptions};
 use crate::error::StartError;
+use crate::replay::lanes_of_file;
 use crate::shared::{Limits, Shared};
-use crate::worker::{Message, OpenedGroup};
+use crate::worker::{Message, OpenedGroup, Peer};
 
 /// Least page cache of a group, in bytes.
 const CACHE_BYTES_MIN: usize = 1 << 20;
 
-/// Takes an announced topology: opens the groups it gives this node, stores it, serves by it.
+/// Takes an announced topology: opens the groups it gives this node, stores it, serves by it, and
+/// tells other nodes. Returns its version.
 ///
 /// # Errors
 /// Why it is not taken; nothing changed then.
-pub(crate) async fn announce(shared: &Arc<Shared>, text: Vec<u8>) -> Result<(), String> {
+pub(crate) async fn announce(
+    shared: &Arc<Shared>,
+    text: Vec<u8>,
+    from: &str,
+) -> Result<TopologyVersion, String> {
     let text = String::from_utf8(text).map_err(|_| "the topology is not UTF-8".to_owned())?;
     let topology = Topology::parse(&text).map_err(|problems| problems.to_string())?;
     let _one_at_a_time = shared.announcing.lock().await;
     let present = shared.topology.load_full();
+    let version = topology.version();
     if !is_news(shared, present.as_deref(), &topology)? {
-        return Ok(());
+        return Ok(version);
     }
     let working = Arc::clone(shared);
     // Files are made and synced: not on a worker.
@@ -40,10 +48,24 @@ pub(crate) async fn announce(shared: &Arc<Shared>, text: Vec<u8>) -> Result<(), 
         Ok::<_, String>((topology, groups))
     });
     let (topology, groups) = taken.await.map_err(|error| error.to_string())??;
-    tracing::info!(version = %topology.version(), "topology taken");
-    hand_out(shared, groups).await;
+    tracing::info!(%version, from, "topology taken");
     shared.topology.store(Some(Arc::new(topology)));
-    Ok(())
+    hand_out(shared, groups).await;
+    for worker in &shared.workers {
+        // A worker is gone only while the node stops.
+        drop(worker.send(Message::Topology).await);
+    }
+    Ok(version)
+}
+
+/// Tells a node that knows an older topology the one in force.
+pub(crate) fn announce_to(shared: &Shared, peer: &Peer, knows: TopologyVersion) {
+    let topology = shared.topology.load_full();
+    if let Some(topology) = topology.filter(|topology| topology.version() > knows) {
+        peer.put_frame(FrameType::Announce, 0, |out| {
+            out.extend_from_slice(topology.text().as_bytes());
+        });
+    }
 }
 
 /// Whether an announced topology changes anything here.
@@ -62,7 +84,9 @@ fn is_news(shared: &Shared, present: Option<&Topology>, new: &Topology) -> Resul
     if new.version() < present.version() {
         return Err(format!("this node knows the newer {}", present.version()));
     }
-    match config::diff(present, new) {
+    // Whether a file may name other voters is for the process to judge that reads the file: a node
+    // that was down when they were replaced does not know it yet.
+    match config::diff_with_voters(present, new, Some(new.voters())) {
         Ok(_) => Ok(true),
         Err(refusals) => {
             let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
@@ -96,9 +120,10 @@ pub(crate) fn open_groups(
     let held = held(topology, dir.node());
     let cache_bytes = (limits.cache_bytes / held.len().max(1)).max(CACHE_BYTES_MIN);
     let mut groups = BTreeMap::new();
-    for (id, server, servers) in held {
+    for (id, servers) in held {
         let path = dir.group_path(id);
-        let options = StoreOptions { cache_bytes, servers, purge_tombstones: true };
+        // Where other servers hold copies, an older record could still come back.
+        let options = StoreOptions { cache_bytes, servers, purge_tombstones: servers == 1 };
         let identity = dir.store_identity(id);
         let exists = path.try_exists().map_err(|e| StartError::Io(path.clone(), e))?;
         let store = match (exists, create) {
@@ -106,23 +131,21 @@ pub(crate) fn open_groups(
             (false, true) => Store::create(&path, identity, options)?,
             (false, false) => return Err(StartError::GroupMissing(path, id)),
         };
-        groups.insert(id, OpenedGroup { id, store, server, servers });
+        let lanes = lanes_of_file(&store, id, servers);
+        groups.insert(id, OpenedGroup { id, store, lanes });
     }
     Ok(groups)
 }
 
-/// The logic groups of a node, its place in their physical group, and how many servers that has.
-fn held(topology: &Topology, node: NodeId) -> Vec<(LogicGroup, ServerIndex, u8)> {
+/// The logic groups of a node, and how many servers each has.
+fn held(topology: &Topology, node: NodeId) -> Vec<(LogicGroup, u8)> {
     let of_group = |group: &PhysicalGroup| {
-        let place = group.servers.iter().position(|server| *server == node)?;
-        let place = u8::try_from(place).expect("validation: at most SERVERS_PER_GROUP_MAX");
-        let servers = u8::try_from(group.servers.len()).expect("the same");
-        Some((group.logic_groups.clone(), ServerIndex(place), servers))
+        let servers = u8::try_from(group.servers.len());
+        let servers = servers.expect("validation: at most SERVERS_PER_GROUP_MAX");
+        group.servers.contains(&node).then(|| (group.logic_groups.clone(), servers))
     };
     (topology.physical_groups().iter())
         .filter_map(of_group)
-        .flat_map(|(groups, place, servers)| {
-            groups.into_iter().map(move |group| (group, place, servers))
-        })
+        .flat_map(|(groups, servers)| groups.into_iter().map(move |group| (group, servers)))
         .collect()
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::{self, BenchArgs};
-use crate::ctl::{self, ExportArgs, ImportArgs, StatusArgs, TopologyArgs, WhereArgs};
+use crate::cluster::{self, FailoverArgs};
+use crate::ctl::{self, ExportArgs, ImportArgs, StatusArgs, TopologyArgs, VerifyArgs, WhereArgs};
 use crate::dev::{self, DevArgs};
 use crate::failure::{Failure, STATUS_USAGE};
 use crate::{console, roles};
@@ -26,12 +27,17 @@ enum Command {
     Proxy(Box<roles::ProxyArgs>),
     /// Run a whole cluster on this machine: real processes, data kept between runs.
     Dev(DevArgs),
-    /// Show the cluster as a proxy sees it. Exit status 1 when it is not ready.
+    /// Show the cluster and what is not as it should be. Exit status 1 when something is not.
     Status(StatusArgs),
+    /// Compare the data of all servers of each group. Exit status 1 when they differ or one could not
+    /// be compared.
+    Verify(VerifyArgs),
     /// Show which group and server an object, or one of its fields, belongs to.
     Where(WhereArgs),
     /// Work with topology files.
     Topology(TopologyArgs),
+    /// Replace voters that are lost for good. Exit status 2 without --yes: then only a preview.
+    Failover(FailoverArgs),
     /// Write JSON lines, TSV or the entries of a folder tree into a cluster.
     Import(ImportArgs),
     /// Write everything of a namespace as JSON lines.
@@ -75,9 +81,15 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(args) => {
             return ctl::status(&args).map_err(|e| Failure::Ctl("status", e));
         }
+        Command::Verify(args) => {
+            return ctl::verify(&args).map_err(|e| Failure::Ctl("verify", e));
+        }
         Command::Where(args) => ctl::where_is(&args).map_err(|e| Failure::Ctl("where", e))?,
         Command::Topology(args) => {
             return ctl::topology(&args).map_err(|e| Failure::Ctl("topology", e));
+        }
+        Command::Failover(args) => {
+            cluster::failover(&args).map_err(|e| Failure::Ctl("failover", e.into()))?;
         }
         Command::Import(args) => ctl::import(&args).map_err(|e| Failure::Ctl("import", e))?,
         Command::Export(args) => ctl::export(&args).map_err(|e| Failure::Ctl("export", e))?,
@@ -106,8 +118,11 @@ mod tests {
             (&["fdht", "dev", "start"], ErrorKind::MissingRequiredArgument),
             (&["fdht", "where", "files"], ErrorKind::MissingRequiredArgument),
             (&["fdht", "status", "-o", "xml"], ErrorKind::InvalidValue),
+            (&["fdht", "verify", "--wait", "soon"], ErrorKind::ValueValidation),
             (&["fdht", "bench", "load", "--mix", "120%set"], ErrorKind::ValueValidation),
             (&["fdht", "import", "--tree", "/usr", "x.jsonl"], ErrorKind::ArgumentConflict),
+            (&["fdht", "topology", "init"], ErrorKind::MissingRequiredArgument),
+            (&["fdht", "failover", "--topology", "t.yaml"], ErrorKind::MissingRequiredArgument),
             (&["fdht", "import", "--retry-for", "soon"], ErrorKind::ValueValidation),
         ];
         for (args, kind) in cases {

@@ -1,5 +1,6 @@
 //! The library behind `fdht`: a whole cluster on one machine (`dev`), the two server roles, operator
-//! commands that only talk to the servers from outside (admin HTTP, RESP), and measuring tools.
+//! commands that only talk to the servers from outside (admin HTTP, RESP, the node protocol), and
+//! measuring tools.
 //!
 //! Only `roles` links the servers' own code. Everything else here would work against a server
 //! written by somebody else, and that is what keeps it honest.
@@ -7,6 +8,7 @@
 mod bench;
 mod cli;
 mod clock;
+mod cluster;
 mod console;
 mod ctl;
 mod dev;

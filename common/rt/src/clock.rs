@@ -22,7 +22,8 @@ pub fn wall_ms() -> u64 {
 }
 
 /// Milliseconds on a clock that also counts while the machine sleeps or the process is stopped.
-fn boot_ms() -> u64 {
+#[must_use]
+pub fn boot_ms() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
     let ms = time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000);
     u64::try_from(ms).unwrap_or(0)

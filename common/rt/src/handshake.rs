@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use common::codec::DecodeError;
-use common::ids::TopologyVersion;
+use common::ids::{StoreId, TopologyVersion};
 use common::wire::frame::{self, Decoded, Frame, FrameType, PROTOCOL_VERSION};
 use common::wire::hello::{Greeting, Hello, HelloAnswer, Role, Welcome};
 use thiserror::Error;
@@ -60,8 +60,24 @@ pub struct Introduction<'a> {
     pub topology: TopologyVersion,
     /// The worker of the node it wants.
     pub worker: u16,
+    /// What a node says of itself besides; [`NodeProcess::default`] otherwise.
+    pub process: NodeProcess,
     /// The shared secret, if there is one.
     pub secret: Option<&'a Secret>,
+}
+
+/// A node's process as its peers tell it from its other processes and members. All 0 for what is no
+/// node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeProcess {
+    /// Identity of its data directory.
+    pub store: StoreId,
+    /// Its number of workers.
+    pub workers: u16,
+    /// Its worker that dials.
+    pub from_worker: u16,
+    /// Its process start: greater in every later process of its data directory.
+    pub life: u64,
 }
 
 /// What the connecting side learned.
@@ -73,6 +89,10 @@ pub struct Learned {
     pub workers: u16,
     /// The topology it knows.
     pub topology: TopologyVersion,
+    /// Identity of its data directory.
+    pub store: StoreId,
+    /// Its process start: greater in every later process of its data directory.
+    pub life: u64,
 }
 
 /// The connecting side. `input` keeps what was received behind the handshake.
@@ -105,6 +125,10 @@ pub async fn connect(
         proof,
         topology: me.topology,
         worker: me.worker,
+        store: me.process.store,
+        workers: me.process.workers,
+        from_worker: me.process.from_worker,
+        life: me.process.life,
     };
     let mut out = Vec::new();
     frame::encode(&mut out, FrameType::Hello, 0, |body| hello.encode(body));
@@ -115,6 +139,8 @@ pub async fn connect(
                 node: welcome.node.to_owned(),
                 workers: welcome.workers.max(1),
                 topology: welcome.topology,
+                store: welcome.store,
+                life: welcome.life,
             }),
             HelloAnswer::Refused(reason) => Err(HandshakeError::Refused(reason.to_owned())),
         },
@@ -134,6 +160,8 @@ pub struct Peer {
     pub topology: TopologyVersion,
     /// The worker it asked for, already modulo the number of workers.
     pub worker: u16,
+    /// What a node said of itself besides.
+    pub process: NodeProcess,
 }
 
 /// What a node requires of a peer.
@@ -200,6 +228,12 @@ fn judge(hello: &Hello<'_>, nonce: &[u8; 16], required: &Requirements<'_>) -> Re
         name: hello.name.to_owned(),
         topology: hello.topology,
         worker: hello.worker % required.welcome.workers.max(1),
+        process: NodeProcess {
+            store: hello.store,
+            workers: hello.workers,
+            from_worker: hello.from_worker,
+            life: hello.life,
+        },
     })
 }
 

@@ -34,10 +34,24 @@ pub enum FrameType {
     Announce = 6,
     /// Empty body: taken; else the reason why not.
     AnnounceAnswer = 7,
+    /// Between nodes, in both directions: what the replication of storage nodes says.
+    Peer = 8,
+    /// Asks a node for its view of all groups; empty body, answered by [`Self::Views`].
+    AskViews = 9,
+    /// Voters and registers as the node knows them.
+    Views = 10,
+    /// Asks a node for its topology file; empty body, answered by [`Self::Topology`].
+    AskTopology = 11,
+    /// The text of the topology file.
+    Topology = 12,
+    /// An operator's command; answered by [`Self::CommandAnswer`].
+    Command = 13,
+    /// Empty body: done; else the reason why not.
+    CommandAnswer = 14,
 }
 
 impl FrameType {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 14] = [
         Self::Greeting,
         Self::Hello,
         Self::HelloAnswer,
@@ -45,6 +59,13 @@ impl FrameType {
         Self::Response,
         Self::Announce,
         Self::AnnounceAnswer,
+        Self::Peer,
+        Self::AskViews,
+        Self::Views,
+        Self::AskTopology,
+        Self::Topology,
+        Self::Command,
+        Self::CommandAnswer,
     ];
 
     fn from_u8(number: u8) -> Option<Self> {

@@ -4,8 +4,9 @@
 //! Greeting:    magic 4 bytes | protocol version u16 | nonce 16 bytes | secret wanted u8
 //! Hello:       protocol version u16 | role u8 | cluster u8+text | name u8+text
 //!              | proof 32 bytes | topology epoch u64 | topology hash u64 | worker u16
+//!              | store id u128 | workers u16 | from worker u16 | life u64
 //! HelloAnswer: taken u8 = 1 | node u8+text | store id u128 | workers u16
-//!              | topology epoch u64 | topology hash u64
+//!              | topology epoch u64 | topology hash u64 | life u64
 //!          or: taken u8 = 0 | reason u16+text
 //! ```
 //!
@@ -57,6 +58,15 @@ pub struct Hello<'a> {
     pub topology: TopologyVersion,
     /// The node's worker that this connection is for; modulo the node's number of workers.
     pub worker: u16,
+    /// Identity of the peer's data directory. This and the fields below are 0 unless the peer is a
+    /// node.
+    pub store: StoreId,
+    /// The peer's number of workers.
+    pub workers: u16,
+    /// The peer's worker that this connection is of.
+    pub from_worker: u16,
+    /// The peer's process start: greater in every later process of its data directory.
+    pub life: u64,
 }
 
 /// The node's verdict.
@@ -79,6 +89,8 @@ pub struct Welcome<'a> {
     pub workers: u16,
     /// The topology it knows.
     pub topology: TopologyVersion,
+    /// Its process start: greater in every later process of its data directory.
+    pub life: u64,
 }
 
 impl Greeting {
@@ -117,6 +129,10 @@ impl<'a> Hello<'a> {
         out.put(&self.proof);
         put_topology(out, self.topology);
         out.put_u16(self.worker);
+        out.put_u128(self.store.0);
+        out.put_u16(self.workers);
+        out.put_u16(self.from_worker);
+        out.put_u64(self.life);
     }
 
     /// Reads a body.
@@ -136,8 +152,19 @@ impl<'a> Hello<'a> {
         let name = reader.text8("name")?;
         let proof = fixed(reader.take(32, "proof")?);
         let topology = take_topology(&mut reader)?;
-        let worker = reader.u16("worker")?;
-        Ok(Self { protocol, role, cluster, name, proof, topology, worker })
+        Ok(Self {
+            protocol,
+            role,
+            cluster,
+            name,
+            proof,
+            topology,
+            worker: reader.u16("worker")?,
+            store: StoreId(reader.u128("store id")?),
+            workers: reader.u16("workers")?,
+            from_worker: reader.u16("from worker")?,
+            life: reader.u64("life")?,
+        })
     }
 }
 
@@ -152,6 +179,7 @@ impl<'a> HelloAnswer<'a> {
                 out.put_u128(welcome.store.0);
                 out.put_u16(welcome.workers);
                 put_topology(out, welcome.topology);
+                out.put_u64(welcome.life);
             }
             Self::Refused(reason) => {
                 out.put_bool(false);
@@ -174,6 +202,7 @@ impl<'a> HelloAnswer<'a> {
             store: StoreId(reader.u128("store id")?),
             workers: reader.u16("workers")?,
             topology: take_topology(&mut reader)?,
+            life: reader.u64("life")?,
         }))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cluster u32 | file epoch u64 | group u16 | server u8 | acks u8 | sync u8 | since-epoch u64
-//! | request id u128 | age ms u32 | remaining ms u32 | operation u8 | its fields
+//! | request id u128 | age ms u32 | remaining ms u32 | attempt u8 | operation u8 | its fields
 //! object:  namespace u8+bytes | name u16+bytes
 //! address: object | named u8 | field u16+bytes if named
 //! ```
@@ -41,6 +41,9 @@ pub struct RequestHead {
     pub age_ms: u32,
     /// How long the client will still wait, in milliseconds.
     pub remaining_ms: u32,
+    /// How often this request id was sent before, 255 at most. 0: it is certainly new, so nobody
+    /// needs to look for an answer that it already has (I7).
+    pub attempt: u8,
 }
 
 impl RequestHead {
@@ -56,6 +59,7 @@ impl RequestHead {
         out.put_u128(self.request.0);
         out.put_u32(self.age_ms);
         out.put_u32(self.remaining_ms);
+        out.put_u8(self.attempt);
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -75,6 +79,7 @@ impl RequestHead {
             request: RequestId(reader.u128("request id")?),
             age_ms: reader.u32("age")?,
             remaining_ms: reader.u32("remaining time")?,
+            attempt: reader.u8("attempt")?,
         })
     }
 }

@@ -1,13 +1,17 @@
 //! One [`Format`] for each kind of bytes: how to make values, write them and read them.
 
-use common::codec::DecodeError;
+use common::codec::{DecodeError, Reader};
 use common::failure::Failure;
 use common::key::{self, PhysicalKey, Slot};
 use common::log_record::{self, LogRecord, LogRecordWriter};
 use common::op::Op;
+use common::register::{Register, VoterSet};
 use common::reply::Reply;
 use common::stored::Stored;
+use common::wire::command::Command;
+use common::wire::register::{put_register, put_voter_set, take_register, take_voter_set};
 use common::wire::request::{self, RequestHead};
+use common::wire::views::Views;
 use common::wire::{reply, response};
 use proptest::prelude::*;
 
@@ -110,8 +114,90 @@ pub(crate) fn physical_keys() -> Format<PhysicalKey<'static>> {
     }
 }
 
+pub(crate) fn registers() -> Format<Register> {
+    Format {
+        values: strategies::register().boxed(),
+        encode: encode_register,
+        decode: decode_register,
+        end: End::Marked,
+    }
+}
+
+pub(crate) fn voter_sets() -> Format<VoterSet> {
+    Format {
+        values: strategies::voter_set().boxed(),
+        encode: encode_voter_set,
+        decode: decode_voter_set,
+        end: End::Marked,
+    }
+}
+
+pub(crate) fn views() -> Format<Views> {
+    Format {
+        values: strategies::views().boxed(),
+        encode: encode_views,
+        decode: Views::decode,
+        end: End::Marked,
+    }
+}
+
+pub(crate) fn commands() -> Format<Command> {
+    Format {
+        values: strategies::command().boxed(),
+        encode: encode_command,
+        decode: Command::decode,
+        end: End::Marked,
+    }
+}
+
+pub(crate) fn encode_register(register: &Register) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_register(&mut out, register);
+    out
+}
+
+pub(crate) fn decode_register(bytes: &[u8]) -> Result<Register, DecodeError> {
+    whole(bytes, take_register)
+}
+
+pub(crate) fn encode_voter_set(set: &VoterSet) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_voter_set(&mut out, set);
+    out
+}
+
+pub(crate) fn decode_voter_set(bytes: &[u8]) -> Result<VoterSet, DecodeError> {
+    whole(bytes, take_voter_set)
+}
+
+fn whole<T>(
+    bytes: &[u8],
+    take: fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let value = take(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+pub(crate) fn encode_views(views: &Views) -> Vec<u8> {
+    let mut out = Vec::new();
+    views.encode(&mut out);
+    out
+}
+
+pub(crate) fn encode_command(command: &Command) -> Vec<u8> {
+    let mut out = Vec::new();
+    command.encode(&mut out);
+    out
+}
+
 pub(crate) fn encode_log_record(record: &LogRecord<'static>) -> Vec<u8> {
     let mut out = Vec::new();
+    if let Some(ends) = &record.ends {
+        LogRecord::encode_start(&mut out, &record.head, ends);
+        return out;
+    }
     let mut writer = LogRecordWriter::new(&mut out, &record.head);
     record.mutations.iter().for_each(|mutation| writer.mutation(mutation));
     writer.finish(record.answer);
@@ -139,11 +225,13 @@ pub(crate) fn encode_key(key: &PhysicalKey<'static>) -> Vec<u8> {
     out
 }
 
-/// The head alone reads the same as the head of the whole.
+/// Head, ends and answer alone read the same as those of the whole.
 fn decode_log_record(bytes: &'static [u8]) -> Result<LogRecord<'static>, DecodeError> {
     let head = log_record::decode_head(bytes);
     let record = LogRecord::decode(bytes)?;
     assert_eq!(head, Ok(record.head));
+    assert_eq!(log_record::decode_ends(bytes).as_ref(), Ok(&record.ends));
+    assert_eq!(log_record::answer(bytes), Ok(record.answer));
     Ok(record)
 }
 

@@ -111,6 +111,7 @@ fn head() -> RequestHead {
         request: RequestId(0),
         age_ms: 0,
         remaining_ms: 0,
+        attempt: 0,
     }
 }
 

@@ -85,10 +85,11 @@ fn log_head() -> LogHead {
         hlc: FIRST.hlc,
         node: FIRST.node,
         request: RequestId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+        open: 3,
     }
 }
 
-fn log_records() -> [(&'static str, LogRecord<'static>); 2] {
+fn log_records() -> [(&'static str, LogRecord<'static>); 4] {
     let written = Written {
         applied: true,
         existed: Existed::Yes,
@@ -108,9 +109,16 @@ fn log_records() -> [(&'static str, LogRecord<'static>); 2] {
     };
     let mutations =
         vec![mutation(Slot::Header, header), mutation(Slot::Field(Field::Named(b"ls")), value)];
+    let empty = LogRecord { head: log_head(), ends: None, mutations: vec![], answer: b"" };
+    let first = LogHead { lsn: Lsn(1), request: RequestId(0), open: 0, ..log_head() };
+    let first = LogHead { stream: Stream { epoch: Epoch(9), ..first.stream }, ..first };
+    let start = |ends| LogRecord { head: first, ends: Some(ends), ..empty.clone() };
+    let answer = answer.leak();
     [
-        ("two-mutations", LogRecord { head: log_head(), mutations, answer: answer.leak() }),
-        ("no-mutation", LogRecord { head: log_head(), mutations: vec![], answer: b"" }),
+        ("two-mutations", LogRecord { mutations, answer, ..empty.clone() }),
+        ("no-mutation", empty.clone()),
+        ("start", start(vec![(Epoch(1), Lsn(42)), (Epoch(4), Lsn(7))])),
+        ("start-of-the-first-stream", start(vec![])),
     ]
 }
 
@@ -127,6 +135,6 @@ fn a_log_record_can_be_written_behind_others_and_skipped_by_its_head() {
     LogRecordWriter::new(&mut out, &log_head()).finish(b"");
     assert_eq!(out.len(), 6 + LogRecord::overhead_bytes());
     assert_eq!(log_record::decode_head(&out[6..]), Ok(log_head()));
-    let [_, (_, empty)] = log_records();
+    let [_, (_, empty), ..] = log_records();
     assert_eq!(out[6..], formats::encode_log_record(&empty));
 }

@@ -8,6 +8,7 @@ use common::reply::{
     ScanObject, ScanReply, Written,
 };
 use common::version::{Hlc, Version};
+use common::view::GroupView;
 use common::wire::{reply, response};
 
 use crate::golden_file;
@@ -119,10 +120,34 @@ fn every_failure_has_the_documented_bytes() {
         ("stopped", FailureCode::Stopped),
         ("acks-short", FailureCode::AcksShort),
         ("unknown", FailureCode::Unknown),
+        ("interrupted", FailureCode::Interrupted),
         ("malformed", FailureCode::Malformed),
     ]
     .map(|(name, code)| (name, Err(Failure::new(code, "group 12 (a1)"))));
+    let view =
+        GroupView { epoch: Epoch(9), leaders: vec![(NodeId(7), Epoch(5)), (NodeId(8), Epoch(9))] };
+    let with = |code, view| Err(Failure::with_view(code, "group 12 (a1)", view));
+    let views = [
+        ("not-leader-with-a-view", with(FailureCode::NotLeader, view.clone())),
+        ("not-yet-with-an-empty-view", with(FailureCode::NotYet, GroupView::default())),
+        ("interrupted-with-a-view", with(FailureCode::Interrupted, view)),
+    ];
+    let cases: Vec<_> = cases.into_iter().chain(views).collect();
     golden_file::check("failures.hex", &cases, encode_response, response::decode);
+}
+
+#[test]
+fn a_view_crosses_the_wire_with_the_codes_that_name_one_only() -> Result<(), DecodeError> {
+    let view = GroupView { epoch: Epoch(9), leaders: vec![] };
+    for code in (0..=u8::MAX).filter_map(FailureCode::from_u8) {
+        let value = Err(Failure::with_view(code, "", view.clone()));
+        let decoded = response::decode(encode_response(&value).leak())?;
+        let arrives =
+            matches!(code, FailureCode::NotLeader | FailureCode::NotYet | FailureCode::Interrupted);
+        let expected = if arrives { value } else { Err(Failure::new(code, "")) };
+        assert_eq!(decoded, expected);
+    }
+    Ok(())
 }
 
 fn encode_response(value: &Result<Reply<'static>, Failure>) -> Vec<u8> {

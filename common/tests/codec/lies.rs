@@ -8,7 +8,7 @@ use common::limits::{
     BATCH_ITEMS_MAX, FIELD_BYTES_MAX, FRAME_BYTES_MAX, NAMESPACE_BYTES_MAX, OBJECT_BYTES_MAX,
     PHYSICAL_KEY_BYTES_MAX, VALUE_BYTES_MAX,
 };
-use common::log_record::LogRecord;
+use common::log_record::{self, LogRecord};
 use common::op::{Op, Write};
 use common::wire::frame::{self, Decoded, FRAME_HEADER_BYTES, FrameType};
 use common::wire::{reply, request};
@@ -17,7 +17,7 @@ use common::wire::{reply, request};
 fn request_with(op: &[u8]) -> Vec<u8> {
     let mut body = vec![0; 4 + 8 + 2 + 1];
     body.extend_from_slice(&[1, 1]);
-    body.resize(body.len() + 8 + 16 + 4 + 4, 0);
+    body.resize(body.len() + 8 + 16 + 4 + 4 + 1, 0);
     body.extend_from_slice(op);
     body
 }
@@ -100,7 +100,7 @@ fn lengths_longer_than_the_input_are_refused() {
 #[test]
 fn a_log_record_whose_counts_and_lengths_lie_is_refused() {
     let mut head = vec![1];
-    head.resize(48, 0);
+    head.resize(52, 0);
     let count = [&head, u32::MAX.to_le_bytes().as_slice()].concat();
     let over = DecodeError::OverLimit("mutation count", u64::from(u32::MAX), 131_072);
     assert_eq!(LogRecord::decode(&count), Err(over));
@@ -110,6 +110,44 @@ fn a_log_record_whose_counts_and_lengths_lie_is_refused() {
     assert_eq!(LogRecord::decode(&stored), Err(DecodeError::Truncated("stored")));
     let answer = [&head, [0, 0, 0, 0, 255, 255, 255, 255].as_slice()].concat();
     assert_eq!(LogRecord::decode(&answer), Err(DecodeError::Truncated("answer")));
+    assert_eq!(log_record::answer(&answer), Err(DecodeError::Truncated("answer")));
+}
+
+#[test]
+fn the_answer_alone_is_found_without_a_look_at_the_mutations_and_refused_by_the_same_lies() {
+    let mut head = vec![1];
+    head.resize(52, 0);
+    let count = [&head, u32::MAX.to_le_bytes().as_slice()].concat();
+    let over = DecodeError::OverLimit("mutation count", u64::from(u32::MAX), 131_072);
+    assert_eq!(log_record::answer(&count), Err(over));
+    // One mutation of the key "k" and of a stored value with a tag that nobody knows.
+    let mutation = [1, 0, 0, 0, 1, 0, b'k', 1, 0, 0, 0, 9];
+    let whole = [head.as_slice(), &mutation, &[2, 0, 0, 0, b'o', b'k']].concat();
+    assert_eq!(log_record::answer(&whole), Ok(b"ok".as_slice()));
+    assert!(LogRecord::decode(&whole).is_err());
+    let more = [whole.as_slice(), b"!"].concat();
+    assert_eq!(log_record::answer(&more), Err(DecodeError::Trailing(1)));
+}
+
+#[test]
+fn a_start_whose_count_of_ends_lies_is_refused() {
+    let mut head = vec![2];
+    head.resize(52, 0);
+    let over = DecodeError::OverLimit("end count", 65_537, 65_536);
+    let lies = [
+        ([&head, 65_537_u32.to_le_bytes().as_slice(), &[0; 100]].concat(), over),
+        (
+            [&head, 65_536_u32.to_le_bytes().as_slice(), &[0; 100]].concat(),
+            DecodeError::Truncated("end count"),
+        ),
+        ([&head, [1, 0, 0, 0].as_slice(), &[0; 15]].concat(), DecodeError::Truncated("end lsn")),
+        ([&head, [1, 0, 0, 0].as_slice(), &[0; 17]].concat(), DecodeError::Trailing(1)),
+    ];
+    for (bytes, error) in lies {
+        assert_eq!(LogRecord::decode(&bytes), Err(error));
+        assert_eq!(log_record::decode_ends(&bytes), Err(error));
+        assert_eq!(log_record::answer(&bytes), Err(error));
+    }
 }
 
 #[test]
@@ -132,8 +170,8 @@ fn a_frame_over_the_limit_is_refused_by_its_header_alone() {
 
 #[test]
 fn a_frame_of_no_known_type_is_refused_before_its_body_arrives() {
-    let mut bytes = vec![16, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(frame::decode(&bytes), Err(DecodeError::Unknown("frame type", 8)));
+    let mut bytes = vec![16, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(frame::decode(&bytes), Err(DecodeError::Unknown("frame type", 15)));
     bytes.splice(4..8, [4, 0, 2, 0]);
     assert_eq!(frame::decode(&bytes), Err(DecodeError::Unknown("frame reserved bytes", 2)));
     assert_eq!(

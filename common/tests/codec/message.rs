@@ -1,13 +1,15 @@
 //! A whole frame with its decoded body, for tests.
 
-use common::codec::DecodeError;
+use common::codec::{DecodeError, Reader};
 use common::failure::Failure;
 use common::op::Op;
 use common::reply::Reply;
+use common::wire::command::Command;
 use common::wire::frame::{self, Decoded, FrameType};
 use common::wire::hello::{Greeting, Hello, HelloAnswer};
 use common::wire::request::{self, RequestHead};
 use common::wire::response;
+use common::wire::views::Views;
 
 /// One frame of any type.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,13 @@ pub(crate) enum Body {
     Response(Result<Reply<'static>, Failure>),
     Announce(&'static [u8]),
     AnnounceAnswer(&'static [u8]),
+    Peer(&'static [u8]),
+    AskViews,
+    Views(Views),
+    AskTopology,
+    Topology(&'static [u8]),
+    Command(Command),
+    CommandAnswer(&'static [u8]),
 }
 
 pub(crate) fn encode(message: &Message) -> Vec<u8> {
@@ -37,6 +46,13 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
         Body::Response(_) => FrameType::Response,
         Body::Announce(_) => FrameType::Announce,
         Body::AnnounceAnswer(_) => FrameType::AnnounceAnswer,
+        Body::Peer(_) => FrameType::Peer,
+        Body::AskViews => FrameType::AskViews,
+        Body::Views(_) => FrameType::Views,
+        Body::AskTopology => FrameType::AskTopology,
+        Body::Topology(_) => FrameType::Topology,
+        Body::Command(_) => FrameType::Command,
+        Body::CommandAnswer(_) => FrameType::CommandAnswer,
     };
     let mut out = Vec::new();
     frame::encode(&mut out, kind, message.id, |out| match &message.body {
@@ -49,7 +65,14 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
         }
         Body::Response(Ok(reply)) => response::encode_reply(out, reply),
         Body::Response(Err(failure)) => response::encode_failure(out, failure),
-        Body::Announce(text) | Body::AnnounceAnswer(text) => out.extend_from_slice(text),
+        Body::Announce(bytes)
+        | Body::AnnounceAnswer(bytes)
+        | Body::Peer(bytes)
+        | Body::Topology(bytes)
+        | Body::CommandAnswer(bytes) => out.extend_from_slice(bytes),
+        Body::AskViews | Body::AskTopology => {}
+        Body::Views(views) => views.encode(out),
+        Body::Command(command) => command.encode(out),
     });
     out
 }
@@ -77,6 +100,18 @@ pub(crate) fn decode(bytes: &'static [u8]) -> Result<Message, DecodeError> {
         FrameType::Response => Body::Response(response::decode(frame.body)?),
         FrameType::Announce => Body::Announce(frame.body),
         FrameType::AnnounceAnswer => Body::AnnounceAnswer(frame.body),
+        FrameType::Peer => Body::Peer(frame.body),
+        FrameType::AskViews => empty(frame.body, Body::AskViews)?,
+        FrameType::Views => Body::Views(Views::decode(frame.body)?),
+        FrameType::AskTopology => empty(frame.body, Body::AskTopology)?,
+        FrameType::Topology => Body::Topology(frame.body),
+        FrameType::Command => Body::Command(Command::decode(frame.body)?),
+        FrameType::CommandAnswer => Body::CommandAnswer(frame.body),
     };
     Ok(Message { id: frame.id, body })
+}
+
+fn empty(bytes: &[u8], body: Body) -> Result<Body, DecodeError> {
+    Reader::new(bytes).end()?;
+    Ok(body)
 }

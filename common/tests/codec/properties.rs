@@ -122,3 +122,4 @@ macro_rules! properties_of {
 }
 
 properties_of!(frames, requests, responses, replies, log_records, stored_values, physical_keys);
+properties_of!(registers, voter_sets, views, commands);

@@ -21,6 +21,7 @@ use proptest::sample::select;
 use crate::message::{Body as MessageBody, Message};
 
 pub(crate) use crate::strategies_op::op;
+pub(crate) use crate::strategies_register::{command, register, view, views, voter_set};
 pub(crate) use crate::strategies_reply::reply;
 
 /// Bytes that live for ever: values of the formats borrow, and tests are short.
@@ -96,25 +97,36 @@ pub(crate) fn stored() -> impl Strategy<Value = Stored<'static>> {
 }
 
 pub(crate) fn log_record() -> impl Strategy<Value = LogRecord<'static>> {
-    let head = (lane(), any::<(u64, u64, u64, u32, u128)>()).prop_map(
-        |(lane, (epoch, lsn, hlc, node, request))| LogHead {
+    let head = (lane(), any::<(u64, u64, u64, u32, u128, u32)>()).prop_map(
+        |(lane, (epoch, lsn, hlc, node, request, open))| LogHead {
             stream: Stream { lane, epoch: Epoch(epoch) },
             lsn: Lsn(lsn),
             hlc: Hlc(hlc),
             node: NodeId(node),
             request: RequestId(request),
+            open,
         },
     );
     let mutation = (bytes(40), stored()).prop_map(|(key, stored)| Mutation { key, stored });
-    (head, prop::collection::vec(mutation, 0..4), bytes(40))
-        .prop_map(|(head, mutations, answer)| LogRecord { head, mutations, answer })
+    let write = (prop::collection::vec(mutation, 0..4), bytes(40))
+        .prop_map(|(mutations, answer)| (None, mutations, answer));
+    let end = any::<(u64, u64)>().prop_map(|(epoch, lsn)| (Epoch(epoch), Lsn(lsn)));
+    let start =
+        prop::collection::vec(end, 0..4).prop_map(|ends| (Some(ends), Vec::new(), [].as_slice()));
+    (head, prop_oneof![3 => write, 1 => start])
+        .prop_map(|(head, (ends, mutations, answer))| LogRecord { head, ends, mutations, answer })
 }
 
 pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
     let acks = select(vec![Acks::One, Acks::Step, Acks::Majority, Acks::All]);
     let sync = select(vec![Sync::None, Sync::EverySecond, Sync::Always]);
-    (lane(), acks, sync, any::<(u32, u64, u64, u128, u32, u32)>()).prop_map(
-        |(lane, acks, sync, (cluster, file_epoch, since, request, age_ms, remaining_ms))| {
+    (lane(), acks, sync, any::<(u32, u64, u64, u128, u32, u32, u8)>()).prop_map(
+        |(
+            lane,
+            acks,
+            sync,
+            (cluster, file_epoch, since, request, age_ms, remaining_ms, attempt),
+        )| {
             RequestHead {
                 cluster: ClusterId(cluster),
                 file_epoch: FileEpoch(file_epoch),
@@ -125,6 +137,7 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
                 request: RequestId(request),
                 age_ms,
                 remaining_ms,
+                attempt,
             }
         },
     )
@@ -132,7 +145,10 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
 
 pub(crate) fn response() -> impl Strategy<Value = Result<common::reply::Reply<'static>, Failure>> {
     let code = any::<u8>().prop_filter_map("no code", FailureCode::from_u8);
-    let failure = (code, text()).prop_map(|(code, detail)| Failure::new(code, detail));
+    let failure = (code, text(), prop::option::of(view())).prop_map(|(code, detail, view)| {
+        let view = view.filter(|_| code.names_view()).map(Box::new);
+        Failure { view, ..Failure::new(code, detail) }
+    });
     prop_oneof![4 => reply().prop_map(Ok), 1 => failure.prop_map(Err)]
 }
 
@@ -142,8 +158,14 @@ fn topology() -> impl Strategy<Value = TopologyVersion> {
 
 fn hello() -> impl Strategy<Value = Hello<'static>> {
     let role = select(vec![Role::Proxy, Role::Node, Role::Tool]);
-    (role, text(), text(), topology(), any::<(u16, [u8; 32], u16)>()).prop_map(
-        |(role, cluster, name, topology, (protocol, proof, worker))| Hello {
+    (role, text(), text(), topology(), any::<(u16, [u8; 32], u16, u128, u16, u16, u64)>()).prop_map(
+        |(
+            role,
+            cluster,
+            name,
+            topology,
+            (protocol, proof, worker, store, workers, from_worker, life),
+        )| Hello {
             protocol,
             role,
             cluster,
@@ -151,14 +173,18 @@ fn hello() -> impl Strategy<Value = Hello<'static>> {
             proof,
             topology,
             worker,
+            store: StoreId(store),
+            workers,
+            from_worker,
+            life,
         },
     )
 }
 
 fn hello_answer() -> impl Strategy<Value = HelloAnswer<'static>> {
-    let welcome = (text(), topology(), any::<(u128, u16)>()).prop_map(
-        |(node, topology, (store, workers))| {
-            HelloAnswer::Taken(Welcome { node, store: StoreId(store), workers, topology })
+    let welcome = (text(), topology(), any::<(u128, u16, u64)>()).prop_map(
+        |(node, topology, (store, workers, life))| {
+            HelloAnswer::Taken(Welcome { node, store: StoreId(store), workers, topology, life })
         },
     );
     prop_oneof![welcome, text().prop_map(HelloAnswer::Refused)]
@@ -178,6 +204,13 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         response().prop_map(MessageBody::Response),
         bytes(100).prop_map(MessageBody::Announce),
         bytes(100).prop_map(MessageBody::AnnounceAnswer),
+        bytes(100).prop_map(MessageBody::Peer),
+        Just(MessageBody::AskViews),
+        views().prop_map(MessageBody::Views),
+        Just(MessageBody::AskTopology),
+        bytes(100).prop_map(MessageBody::Topology),
+        command().prop_map(MessageBody::Command),
+        bytes(100).prop_map(MessageBody::CommandAnswer),
     ];
     (any::<u64>(), body).prop_map(|(id, body)| Message { id, body })
 }

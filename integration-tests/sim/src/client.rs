@@ -12,6 +12,19 @@ pub enum Ask {
     Get,
 }
 
+/// How many servers hold a write before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// The leader.
+    One,
+    /// All that are in step.
+    Step,
+    /// Besides, most of the configured ones.
+    Majority,
+    /// Besides, all configured ones.
+    All,
+}
+
 /// A request on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
@@ -23,6 +36,8 @@ pub struct Request {
     pub ask: Ask,
     /// The key.
     pub key: usize,
+    /// How many shall hold it.
+    pub acks: Acks,
     /// The leader's since-epoch, as the proxy knows it.
     pub since: Epoch,
 }
@@ -47,6 +62,8 @@ pub struct Open {
     pub key: usize,
     /// When it was first sent.
     pub since_us: u64,
+    /// How many shall hold it.
+    pub acks: Acks,
     /// The least value that a read may show.
     pub floor: u64,
     /// How often it was sent.

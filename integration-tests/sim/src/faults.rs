@@ -1,10 +1,13 @@
 //! Faults, and the end of all faults.
 
+use common::ids::{LogicGroup, NodeId};
+use storage_node::replication::member::GroupReplica;
 use storage_node::replication::message::{Message, RegisterMessage};
 use storage_node::replication::register::Register;
 
 use crate::client::Client;
-use crate::setup::{CLIENTS, GROUPS, KEYS, NODES, node_of};
+use crate::node::Node;
+use crate::setup::{CLIENTS, GROUPS, KEYS, NODES, SPARE, group_id, node_id, node_of};
 use crate::world::{What, World};
 
 impl World {
@@ -33,10 +36,11 @@ impl World {
                 2 => self.pause(node),
                 3 => self.partition(node),
                 4 => self.depart(node),
-                _ if self.setup.always && self.rng.permille(600) => {
-                    (0..NODES).for_each(|node| self.power_cut(node));
-                }
-                _ => (0..NODES).for_each(|node| self.kill(node)),
+                5 if self.rng.permille(600) => (0..NODES).for_each(|node| self.power_cut(node)),
+                5 => (0..NODES).for_each(|node| self.kill(node)),
+                6 => self.stick(node),
+                7 => self.rotate(node),
+                _ => self.lose_for_good(node),
             };
         }
     }
@@ -72,11 +76,21 @@ impl World {
         }
     }
 
-    /// The machine loses power. Under `everysec` at most one server of each R at a time: nothing is
-    /// promised when all of them do.
+    /// The machine loses power. Under `everysec` the last second may be lost if all of an R do; then
+    /// all of them have to come back.
     fn power_cut(&mut self, node: usize) {
-        if self.nodes[node].process.is_none() || (!self.setup.always && !self.others_kept(node)) {
+        if self.nodes[node].process.is_none() {
             return;
+        }
+        if !self.setup.always {
+            let only = |group: &LogicGroup| !self.others_kept(node, *group);
+            let groups: Vec<_> = (0..GROUPS).map(group_id).filter(only).collect();
+            if groups.iter().any(|group| self.may_need_lost(*group)) {
+                return;
+            }
+            for group in groups {
+                self.checks.history.i1_power.on_all_without_power(group, self.now_us);
+            }
         }
         self.stop(node);
         self.checks.i3_kill.on_power_cut(node);
@@ -85,32 +99,91 @@ impl World {
         for lane in lanes {
             let Some(log) = self.nodes[node].disk.logs.get_mut(&lane) else { continue };
             let kept = if lose { self.rng.index(log.unsynced() + 1) } else { log.unsynced() };
-            log.lose(kept);
+            log.lose(self.now_us, kept);
             if !self.setup.always {
                 self.nodes[node].disk.forgot.insert(lane, true);
             }
         }
     }
 
-    /// Whether in every R that is, or may become, agreed some other server kept its log.
-    fn others_kept(&self, node: usize) -> bool {
-        let accepted = self.nodes.iter().flat_map(|n| n.disk.slots.values());
+    /// Whether a server that never comes back is in an R of a group.
+    fn may_need_lost(&self, group: LogicGroup) -> bool {
+        let lost = |id: &NodeId| {
+            let node = &self.nodes[node_of(*id)];
+            node.gone || node.blank
+        };
+        self.any_register(group, |register| register.in_step.iter().any(lost))
+    }
+
+    /// Whether in every R of a group some other server kept its log.
+    fn others_kept(&self, node: usize, group: LogicGroup) -> bool {
+        !self.any_register(group, |register| {
+            let others = register.in_step.iter().map(|id| node_of(*id)).filter(|o| *o != node);
+            !others.into_iter().any(|other| {
+                let other = &self.nodes[other];
+                let mut forgot = other.disk.forgot.iter().filter(|(lane, _)| lane.group == group);
+                !other.gone && !other.blank && forgot.all(|(_, forgot)| !forgot)
+            })
+        })
+    }
+
+    /// Whether this is so for any register of a group that is, or may become, agreed.
+    fn any_register(&self, group: LogicGroup, is_so: impl Fn(&Register) -> bool) -> bool {
+        let accepted = self.nodes.iter().filter_map(|n| n.disk.slots.get(&group));
         let accepted = accepted.filter_map(|slot| slot.accepted.as_ref()).map(|(_, value)| value);
+        let waiting = self.nodes.iter().filter_map(|n| n.process.as_ref());
+        let waiting = waiting.filter_map(|process| process.voter.slot(group));
+        let waiting = waiting.filter_map(|slot| slot.accepted.as_ref()).map(|(_, value)| value);
         let coming = self.queue.iter().filter_map(|event| match &event.what {
             What::Peer {
                 message: Message::Register { step: RegisterMessage::Accept { value, .. }, .. },
                 ..
-            } => Some(value),
+            } => Some(value).filter(|value| value.group == group),
             _ => None,
         });
-        let kept = |register: &Register| {
-            register.in_step.iter().map(|id| node_of(*id)).filter(|other| *other != node).any(|o| {
-                let forgot = self.nodes[o].disk.forgot.iter();
-                forgot.filter(|(lane, _)| lane.group == register.group).all(|(_, forgot)| !forgot)
-            })
-        };
-        let known = self.registers.iter().flatten();
-        accepted.chain(coming).chain(known).all(kept)
+        let known = self.registers.iter().flatten().filter(|register| register.group == group);
+        let own = self.nodes.iter().filter_map(|n| n.disk.registers.get(&group));
+        accepted.chain(waiting).chain(coming).chain(known).chain(own).any(is_so)
+    }
+
+    /// The disk does not sync for a while: a follower pulls on and does not advance.
+    fn stick(&mut self, node: usize) {
+        let at_us = self.now_us + self.rng.range(500_000, 4_000_000);
+        self.nodes[node].stuck_until_us = at_us.min(self.setup.faults_ms * 1_000);
+    }
+
+    /// A node flushes what is official and forgets what is old of its log.
+    fn rotate(&mut self, node: usize) {
+        let (now_us, Node { disk, process, .. }) = (self.now_us, &mut self.nodes[node]);
+        for lane in process.iter().flat_map(|process| &process.groups).flat_map(|g| g.lanes()) {
+            let official = lane.official();
+            let mut ends = lane.held().chain();
+            ends.retain(|end| end.epoch <= official.epoch);
+            if let Some(last) = ends.last_mut().filter(|last| last.epoch == official.epoch) {
+                last.lsn = last.lsn.min(official.lsn);
+                if let Some(log) = disk.logs.get_mut(&lane.id()) {
+                    log.rotate(now_us, ends);
+                }
+            }
+        }
+    }
+
+    /// A machine never comes back, or comes back with a blank disk; once in a run, and never the
+    /// only one that has everything.
+    fn lose_for_good(&mut self, node: usize) {
+        let before = self.nodes.iter().any(|node| node.gone || node.blank);
+        let data = node < self.setup.rf;
+        let only = (0..GROUPS).map(group_id).any(|group| !self.others_kept(node, group));
+        if before || node == SPARE || (data && only) {
+            return;
+        }
+        self.kill(node);
+        self.checks.i3_kill.on_power_cut(node);
+        self.nodes[node].replace_disk();
+        if self.rng.permille(500) {
+            self.nodes[node].gone = true;
+        }
+        self.lose(node);
     }
 
     /// SIGSTOP for a while; the clock goes on and what arrives waits.
@@ -118,7 +191,8 @@ impl World {
         if self.nodes[node].process.is_some() {
             let long = self.rng.permille(500);
             let most_us = if long { 4_000_000 } else { 600_000 };
-            self.nodes[node].paused_until_us = self.now_us + self.rng.range(20_000, most_us);
+            let until_us = self.now_us + self.rng.range(20_000, most_us);
+            self.nodes[node].paused_until_us = until_us.min(self.setup.faults_ms * 1_000);
         }
     }
 
@@ -160,16 +234,26 @@ impl World {
         let Some(process) = self.nodes[node].process.as_ref().filter(|p| p.departing) else {
             return;
         };
-        let me = crate::setup::node_id(node);
+        let me = node_id(node);
         let out = |register: &Register| !register.is_in_step(me) || register.in_step.len() == 1;
-        if process.groups.iter().all(|group| group.register().is_some_and(out)) {
+        let is_out =
+            |group: &GroupReplica| group.is_stranger() || group.register().is_some_and(out);
+        if process.groups.iter().all(is_out) {
             self.stop(node);
+        }
+    }
+
+    /// A peer's address refuses connections.
+    pub fn on_refused_address(&mut self, node: usize, peer: usize) {
+        let now_ms = self.nodes[node].local_ms(self.now_us);
+        for group in self.nodes[node].process.iter_mut().flat_map(|process| &mut process.groups) {
+            group.on_refused_address(now_ms, node_id(peer));
         }
     }
 
     /// A node starts.
     pub fn start(&mut self, node: usize) {
-        if self.nodes[node].process.is_some() {
+        if self.nodes[node].process.is_some() || self.nodes[node].gone {
             return;
         }
         let check = self.checks.i3_kill.on_start(node, &self.nodes[node].disk);
@@ -189,7 +273,6 @@ impl World {
         self.healed = true;
         self.cut = [[false; NODES]; NODES];
         for node in 0..NODES {
-            self.nodes[node].paused_until_us = self.nodes[node].paused_until_us.min(self.now_us);
             let departing = self.nodes[node].process.as_ref().is_some_and(|p| p.departing);
             if departing {
                 self.nodes[node].process = None;
@@ -197,6 +280,7 @@ impl World {
             }
             self.start(node);
         }
+        self.install();
         for key in 0..KEYS {
             let views = self.clients[key % CLIENTS].views.clone();
             self.clients[CLIENTS + key] = Client { views, probe: Some(key), ..Client::default() };

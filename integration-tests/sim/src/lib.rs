@@ -4,6 +4,7 @@
 //! One seed is one run: faults for a while (safety), then everything heals (liveness, I15). The
 //! files in [`checks`] say what must hold, one per invariant of the guarantees.
 
+pub mod act;
 pub mod checks;
 pub mod client;
 pub mod deliver;
@@ -14,6 +15,7 @@ pub mod requests;
 pub mod rng;
 pub mod run;
 pub mod setup;
+pub mod voters;
 pub mod world;
 
 pub use run::{Report, run};

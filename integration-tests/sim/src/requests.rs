@@ -1,10 +1,14 @@
 //! Requests: at the node that is asked, and at the client that asks.
 
 use common::ids::{Lane, LogicGroup};
+use storage_node::replication::lane::LaneReplica;
 use storage_node::replication::message::Term;
+use storage_node::replication::position::{Head, Position};
+use storage_node::replication::register::Register;
 
-use crate::client::{Answer, Ask, DEADLINE_US, Open, RETRY_US, Request};
+use crate::client::{Acks, Answer, Ask, DEADLINE_US, Open, RETRY_US, Request};
 use crate::log::{Incr, Rec};
+use crate::node::Waiting;
 use crate::setup::{CLIENTS, KEYS, NODES, node_of};
 use crate::world::{What, World};
 
@@ -17,7 +21,7 @@ impl World {
             return self.answer(&request, lane.group, Answer::Elsewhere(None));
         };
         let term = Term { lane, since: request.since };
-        let view = group.register().map(Self::view_of);
+        let view = group.register().map(Register::view);
         if group.lane(lane.server).and_then(|lane| lane.serves()) != Some(term) {
             return self.answer(&request, lane.group, Answer::Elsewhere(view));
         }
@@ -26,9 +30,12 @@ impl World {
             Ask::Get => {
                 // Read, then check the lease, then answer.
                 let process = self.nodes[node].process.as_ref();
-                let value = process
-                    .and_then(|p| p.leads.get(&lane))
-                    .map(|state| state.official_counts[request.key]);
+                let value =
+                    process.and_then(|p| p.leads.get(&lane)).map(|state| match request.acks {
+                        // Of such a key what was answered may not be official yet.
+                        Acks::One => state.counts[request.key],
+                        _ => state.official_counts[request.key],
+                    });
                 let lease = process.is_some_and(|p| p.leases.holds(now_ms, term));
                 let answer = match value {
                     Some(value) if lease || !self.setup.rules.lease_on_read => Answer::Value(value),
@@ -40,7 +47,7 @@ impl World {
     }
 
     fn on_incr(&mut self, node: usize, lane: Lane, request: Request) {
-        let (now_ms, always) = (self.nodes[node].local_ms(self.now_us), self.setup.always);
+        let always = self.setup.always;
         let dedup = self.setup.rules.dedup;
         let Some(process) = self.nodes[node].process.as_mut() else {
             return;
@@ -49,32 +56,34 @@ impl World {
             return;
         };
         if let Some(&(place, answer)) = state.done.get(&request.id).filter(|_| dedup) {
-            if place < state.official {
-                return self.answer(&request, lane.group, Answer::Value(answer));
-            }
-            if let Some(client) = request.client {
+            if request.client.is_some() {
                 let op = Incr { key: request.key, request: request.id, answer };
-                state.waiting.push((place, client, op));
+                state.waiting.push(Waiting { place, request, op });
             }
-            return;
+            return self.release(node, lane);
         }
-        let mut actions = Vec::new();
-        let Some(group) = process.groups.get_mut(usize::from(lane.group.0)) else {
+        let group = process.groups.get(usize::from(lane.group.0));
+        let Some(last) = group.and_then(|g| g.lane(lane.server)).map(LaneReplica::last) else {
             return;
         };
-        let Some(head) = group.append(now_ms, lane, always, &mut actions) else {
-            return;
-        };
+        // The record is in the log before the machine hears of it.
         let answer = state.counts[request.key] + 1;
         let op = Incr { key: request.key, request: request.id, answer };
-        let rec = Rec { head, op: Some(op) };
-        if let Some(client) = request.client {
-            state.waiting.push((state.flat.len(), client, op));
+        let at = Position { epoch: last.epoch, lsn: last.lsn.next() };
+        let rec = Rec { head: Head { at, ends: None }, op: Some(op) };
+        if request.client.is_some() {
+            state.waiting.push(Waiting { place: state.flat.len(), request, op });
         }
         state.push(rec.clone());
         self.append(node, lane, rec);
         self.plan_sync(node, false);
-        self.finish_input(node, Some(lane.group), Vec::new(), actions, &[]);
+        let lazy = self.setup.lazy;
+        let mut numbered = false;
+        self.step_group(node, usize::from(lane.group.0), lazy, &[], |replica, now_ms, actions| {
+            numbered = replica.append_run(now_ms, lane, at.lsn, &[always], actions);
+        });
+        assert!(numbered, "{lane}: what serves numbers what comes next");
+        self.release(node, lane);
     }
 
     /// What a server holds but what does not count is offered to the leader again.
@@ -83,7 +92,8 @@ impl World {
         let Some(leader) = register.and_then(|register| register.leader(lane.server)) else {
             return;
         };
-        let request = Request { client: None, id, ask: Ask::Incr, key, since: leader.since };
+        let (ask, since) = (Ask::Incr, leader.since);
+        let request = Request { client: None, id, ask, key, acks: Acks::Step, since };
         if let Some(at_us) = self.arrival_us() {
             self.plan(at_us + 20_000, What::Request { to: node_of(leader.node), request });
         }
@@ -104,7 +114,8 @@ impl World {
                 let read = probe.is_none() && self.rng.permille(350);
                 let ask = if read { Ask::Get } else { Ask::Incr };
                 let floor = self.checks.history.floor(key);
-                Open { id: self.requests, ask, key, since_us: self.now_us, floor, tries: 0 }
+                let acks = self.acks_of(key, probe.is_some());
+                Open { id: self.requests, ask, key, since_us: self.now_us, acks, floor, tries: 0 }
             }
         };
         let tries = open.tries + 1;
@@ -121,8 +132,8 @@ impl World {
             return;
         };
         let to = node_of(leader);
-        let request =
-            Request { client: Some(client), id: open.id, ask: open.ask, key: open.key, since };
+        let Open { id, ask, key, acks, .. } = open;
+        let request = Request { client: Some(client), id, ask, key, acks, since };
         if let Some(at_us) = self.arrival_us() {
             self.plan(at_us, What::Request { to, request });
         }
@@ -134,18 +145,35 @@ impl World {
         }
     }
 
-    fn ask_view(&mut self, client: usize, lane: Lane) {
-        let to = self.rng.index(NODES);
-        if let Some(at_us) = self.arrival_us() {
-            self.plan(at_us, What::AskView { client, to, group: lane.group });
+    fn acks_of(&mut self, key: usize, probe: bool) -> Acks {
+        if key >= self.setup.acks_one_from {
+            Acks::One
+        } else if probe || !self.rng.permille(self.setup.strict) {
+            Acks::Step
+        } else if self.rng.permille(500) {
+            Acks::Majority
+        } else {
+            Acks::All
         }
     }
 
-    /// A voter tells a client's proxy what it knows.
+    /// A proxy asks all voters and all servers of the group.
+    fn ask_view(&mut self, client: usize, lane: Lane) {
+        for to in 0..NODES {
+            if let Some(at_us) = self.arrival_us() {
+                self.plan(at_us, What::AskView { client, to, group: lane.group });
+            }
+        }
+    }
+
+    /// A node tells a client's proxy what it knows: as a voter, or as a server of the group.
     pub fn on_ask_view(&mut self, client: usize, to: usize, group: LogicGroup) {
-        let process = self.nodes[to].process.as_ref();
-        let chosen = process.and_then(|p| p.voter.slot(group)).and_then(|s| s.chosen.as_ref());
-        let view = chosen.map(Self::view_of);
+        let node = &self.nodes[to];
+        let voter = node.process.as_ref().filter(|_| self.votes(to)).map(|p| &p.voter);
+        let chosen = voter.and_then(|v| v.slot(group)).and_then(|s| s.chosen.as_ref());
+        let known = node.group(group).and_then(|replica| replica.register());
+        let greatest = chosen.into_iter().chain(known).max_by_key(|register| register.epoch);
+        let view = greatest.map(Register::view);
         if let (Some(_), Some(at_us)) = (&view, self.arrival_us()) {
             self.plan(
                 at_us,
@@ -172,6 +200,7 @@ impl World {
             Answer::Value(value) => {
                 let Some(open) = open else { return };
                 let check = match open.ask {
+                    _ if open.acks == Acks::One => Ok(()),
                     Ask::Incr => self.checks.history.on_acked(&open, value, self.now_us),
                     Ask::Get => self.checks.history.on_read(&open, value),
                 };

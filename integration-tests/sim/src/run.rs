@@ -3,6 +3,7 @@
 use storage_node::replication::rules::Rules;
 
 use crate::checks::{Check, i2_kept, i4_equal, i7_counters, i15_liveness};
+use crate::node::{Input, Unit};
 use crate::rng::Rng;
 use crate::setup::{GROUPS, NODES, Setup};
 use crate::world::{What, World};
@@ -22,9 +23,17 @@ pub struct Report {
     pub leaders: usize,
     /// Register changes.
     pub changes: u64,
+    /// Voter sets that the operator replaced.
+    pub voter_sets: u64,
+    /// Nodes that came back with a blank disk.
+    pub strangers: usize,
+    /// Lanes on servers that had to be seeded anew in the end.
+    pub reseeds: usize,
+    /// Writes lost because all of an R lost power.
+    pub lost: usize,
 }
 
-const CALM_US: u64 = 300_000;
+const CALM_US: u64 = 1_000_000;
 const SERVES_US: u64 = 5_000_000;
 const QUIET_US: u64 = 6_000_000;
 const CONVERGED_US: u64 = 10_000_000;
@@ -44,6 +53,11 @@ pub fn run(seed: u64, rules: Rules, trace: bool) -> Report {
     report.reads = world.checks.history.reads;
     report.leaders = world.checks.i16_one_leader.count();
     report.changes = world.epochs();
+    report.voter_sets = u64::from(world.newest_set().generation.0 - 1);
+    report.strangers = world.nodes.iter().filter(|node| node.blank && !node.gone).count();
+    let groups = world.nodes.iter().filter_map(|n| n.process.as_ref()).flat_map(|p| &p.groups);
+    report.reseeds = groups.flat_map(|g| g.lanes()).filter(|lane| lane.needs_reseed()).count();
+    report.lost = world.checks.history.i1_power.lost();
     report
 }
 
@@ -67,9 +81,14 @@ fn steps(world: &mut World, heal_us: u64, report: &mut Report) -> Check {
     };
     // The groups are created and served before anything goes wrong.
     world.healed = true;
-    until(world, CALM_US, report)?;
+    let mut calm_us = CALM_US;
+    until(world, calm_us, report)?;
+    while world.registers.iter().any(Option::is_none) && calm_us < 10 * CALM_US {
+        calm_us += CALM_US;
+        until(world, calm_us, report)?;
+    }
     world.healed = false;
-    world.plan(CALM_US, What::Fault);
+    world.plan(calm_us, What::Fault);
     until(world, heal_us, report)?;
     world.heal();
     until(world, heal_us + SERVES_US, report)?;
@@ -102,15 +121,33 @@ fn step(world: &mut World, what: What) {
         return world.plan(at_us, what);
     }
     match what {
-        What::Peer { from, to, life, message, recs } => {
+        What::Peer { from, to, life, generation, message, recs } => {
             if world.nodes[to].life == life && world.nodes[to].process.is_some() {
                 if world.trace {
                     world.say(format_args!("n{from} -> n{to} {message:?}"));
                 }
-                world.deliver(from, to, message, &recs);
+                world.deliver((from, to), generation, message, recs);
             }
         }
-        What::Request { to, request } => world.on_request(to, request),
+        What::Gone { to, life, term } => {
+            if world.nodes[to].life == life {
+                let unit = Unit::Group(usize::from(term.lane.group.0));
+                world.input(to, unit, Input::Gone(term));
+            }
+        }
+        What::Refused { to, node } => world.on_refused_address(to, node),
+        What::Stored { node, life, unit } => {
+            if world.nodes[node].life == life {
+                world.stored(node, unit);
+            }
+        }
+        What::Voters { to, set } => world.adopt_voters(to, set),
+        What::Admit { to, set, registers } => world.admit(to, &set, registers),
+        What::Install => world.install(),
+        What::Request { to, request } => {
+            let unit = Unit::Group(usize::from(world.setup.lane_of(request.key).group.0));
+            world.input(to, unit, Input::Request(request));
+        }
         What::Answer { client, id, group, answer } => world.on_answer(client, id, group, answer),
         What::AskView { client, to, group } => world.on_ask_view(client, to, group),
         What::Wake(node) => world.wake(node),
@@ -128,10 +165,19 @@ fn step(world: &mut World, what: What) {
 
 fn node_of_event(what: &What) -> Option<usize> {
     match what {
-        What::Peer { to, .. } | What::Request { to, .. } | What::AskView { to, .. } => Some(*to),
-        What::Wake(node) | What::Sync(node) => Some(*node),
-        What::Answer { .. } | What::Client { .. } | What::Fault | What::Mend | What::Start(_) => {
-            None
-        }
+        What::Peer { to, .. }
+        | What::Gone { to, .. }
+        | What::Refused { to, .. }
+        | What::Voters { to, .. }
+        | What::Admit { to, .. }
+        | What::Request { to, .. }
+        | What::AskView { to, .. } => Some(*to),
+        What::Wake(node) | What::Sync(node) | What::Stored { node, .. } => Some(*node),
+        What::Install
+        | What::Answer { .. }
+        | What::Client { .. }
+        | What::Fault
+        | What::Mend
+        | What::Start(_) => None,
     }
 }

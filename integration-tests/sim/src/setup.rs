@@ -1,13 +1,17 @@
 //! What differs between seeds: sizes, rates of faults, the promised `sync`.
 
 use common::ids::{Lane, LogicGroup, NodeId, ServerIndex, StoreId};
-use storage_node::replication::register::{Change, Member, VoterGeneration};
+use storage_node::replication::register::{Change, Member, VoterGeneration, VoterSet};
 use storage_node::replication::rules::Rules;
 
 use crate::rng::Rng;
 
-/// Processes; each is a voter.
-pub const NODES: usize = 3;
+/// Processes. The last one holds no group and becomes a voter only when another one is lost.
+pub const NODES: usize = 4;
+/// The node that is not a voter in the beginning.
+pub const SPARE: usize = 3;
+/// Kinds of faults.
+pub const FAULTS: usize = 9;
 /// Logic groups.
 pub const GROUPS: usize = 2;
 /// Counters.
@@ -31,8 +35,21 @@ pub struct Setup {
     /// Mean time between faults.
     pub fault_ms: u64,
     /// Relative weights of the faults: kill, power cut, pause, partition, planned stop, all killed
-    /// or, under `sync: always`, all without power.
-    pub weights: [u64; 6],
+    /// or without power, a disk that does not sync, rotation of the log, a server or a disk lost for
+    /// good.
+    pub weights: [u64; FAULTS],
+    /// The voters in the beginning: three, or one that holds no group.
+    pub voters: Vec<usize>,
+    /// After appends, pulls and records timers are called only when they are due.
+    pub lazy: bool,
+    /// How long a durable store of a promise or of a voter's slot takes at most, in microseconds.
+    pub store_us: u64,
+    /// Of 1000 increments so many ask for `acks: majority` or `acks: all`.
+    pub strict: u64,
+    /// Keys from this one on are written with `acks: 1`.
+    pub acks_one_from: usize,
+    /// The address of a process that is down refuses connections.
+    pub refuses: bool,
     /// How long a sync takes at most.
     pub sync_ms: u64,
     /// How fast each node's clock runs: thousandths above real time.
@@ -47,14 +64,24 @@ impl Setup {
     /// The parameters of a seed.
     #[must_use]
     pub fn of_seed(rng: &mut Rng, rules: Rules) -> Self {
-        let mut weights = [0; 6];
+        let mut weights = [0; FAULTS];
         for weight in &mut weights {
             *weight = if rng.permille(600) { rng.range(1, 10) } else { 0 };
         }
         weights[5] /= 2;
+        weights[7] = weights[7].min(3);
+        weights[8] = if rng.permille(350) { 1 } else { 0 };
         let calm = rng.permille(400);
+        let rf = if rng.permille(500) { 2 } else { 3 };
+        let one_voter = rf == 2 && rng.permille(200);
         Self {
-            rf: if rng.permille(500) { 2 } else { 3 },
+            rf,
+            voters: if one_voter { vec![2] } else { vec![0, 1, 2] },
+            lazy: rng.permille(600),
+            store_us: if rng.permille(200) { 40_000 } else { 4_000 },
+            strict: if rng.permille(400) { rng.range(50, 600) } else { 0 },
+            acks_one_from: if rng.permille(300) { KEYS - 3 } else { KEYS },
+            refuses: rng.permille(500),
             always: rng.permille(400),
             loss: if calm { 0 } else { rng.range(0, 40) },
             twice: if rng.permille(500) { rng.range(0, 60) } else { 0 },
@@ -62,7 +89,7 @@ impl Setup {
             fault_ms: rng.range(300, 2_500),
             weights,
             sync_ms: if rng.permille(300) { rng.range(20, 200) } else { 8 },
-            rates: [rng.range(0, 95), rng.range(0, 95), rng.range(0, 95)],
+            rates: std::array::from_fn(|_| rng.range(0, 95)),
             faults_ms: rng.range(6_000, 14_000),
             rules,
         }
@@ -111,19 +138,16 @@ pub fn node_of(id: NodeId) -> usize {
     usize::try_from(id.0).unwrap_or(1).saturating_sub(1)
 }
 
-fn member(node: usize) -> Member {
+/// A node with its first data directory.
+#[must_use]
+pub fn member(node: usize) -> Member {
     let id = node_id(node);
     Member { node: id, store: StoreId(u128::from(id.0)) }
 }
 
-/// A node as a member.
+/// A set of voters.
 #[must_use]
-pub fn member_of(node: usize) -> Member {
-    member(node)
-}
-
-/// All voters.
-#[must_use]
-pub fn voters() -> Vec<NodeId> {
-    (0..NODES).map(node_id).collect()
+pub fn voter_set(generation: u32, voters: &[usize]) -> VoterSet {
+    let voters = voters.iter().map(|node| node_id(*node)).collect();
+    VoterSet { generation: VoterGeneration(generation), voters }
 }

@@ -5,22 +5,41 @@ use std::collections::BinaryHeap;
 use std::fmt;
 
 use common::ids::LogicGroup;
-use common::view::GroupView;
-use storage_node::replication::message::Message;
-use storage_node::replication::register::Register;
+use storage_node::replication::message::{Message, Records, Term};
+use storage_node::replication::register::{Register, VoterGeneration, VoterSet};
 
 use crate::checks::Checks;
 use crate::client::{Answer, Client, Request};
 use crate::log::Rec;
-use crate::node::Node;
+use crate::node::{Node, Unit};
 use crate::rng::Rng;
-use crate::setup::{CLIENTS, GROUPS, KEYS, NODES, Setup};
+use crate::setup::{CLIENTS, GROUPS, KEYS, NODES, Setup, node_id};
+use crate::voters::Install;
 
 /// What happens.
 #[derive(Debug)]
 pub enum What {
     /// A message between nodes arrives at a process start.
-    Peer { from: usize, to: usize, life: u64, message: Message, recs: Vec<Rec> },
+    Peer {
+        from: usize,
+        to: usize,
+        life: u64,
+        generation: VoterGeneration,
+        message: Message,
+        recs: Vec<Rec>,
+    },
+    /// A node is told that records it asked for have left the log.
+    Gone { to: usize, life: u64, term: Term },
+    /// A node learns that another one's address refuses connections.
+    Refused { to: usize, node: usize },
+    /// What a unit waited for is durable.
+    Stored { node: usize, life: u64, unit: Unit },
+    /// A node is told of a voter set.
+    Voters { to: usize, set: VoterSet },
+    /// A voter is admitted to a set.
+    Admit { to: usize, set: VoterSet, registers: Vec<Register> },
+    /// The operator replaces the voters.
+    Install,
     /// A request arrives at a node.
     Request { to: usize, request: Request },
     /// An answer arrives at a client.
@@ -89,6 +108,8 @@ pub struct World {
     pub clients: Vec<Client>,
     /// Messages from one node to another do not arrive.
     pub cut: [[bool; NODES]; NODES],
+    /// The operator's command, while it is under way.
+    pub install: Option<Install>,
     /// No more faults: nothing is lost.
     pub healed: bool,
     /// Clients begin no new requests.
@@ -107,7 +128,7 @@ impl World {
     /// A cluster that is about to start.
     #[must_use]
     pub fn new(setup: Setup, rng: Rng) -> Self {
-        let nodes = setup.rates.iter().enumerate().map(|(i, rate)| Node::new(i, *rate)).collect();
+        let nodes = (0..NODES).map(|index| Node::new(index, &setup)).collect();
         let clients = (0..CLIENTS + KEYS).map(|_| Client::default()).collect();
         Self {
             now_us: 0,
@@ -117,6 +138,7 @@ impl World {
             nodes,
             clients,
             cut: [[false; NODES]; NODES],
+            install: None,
             healed: false,
             quiet: false,
             requests: 0,
@@ -162,11 +184,21 @@ impl World {
 
     /// Sends a message to a node's present process.
     pub fn send(&mut self, from: usize, to: usize, message: Message) {
+        if let Message::Records(records) = &message
+            && !self.retains(from, records)
+        {
+            return self.send_gone(from, to, records.term);
+        }
         let recs = self.payload(from, &message);
         let life = self.nodes[to].life;
+        let generation = self.nodes[from].disk.set.generation;
         if from == to {
             let at_us = self.now_us + 50;
-            return self.plan(at_us, What::Peer { from, to, life, message, recs });
+            return self.plan(at_us, What::Peer { from, to, life, generation, message, recs });
+        }
+        if self.nodes[to].process.is_none() && self.setup.refuses && !self.cut[from][to] {
+            let at_us = self.now_us + 1_000;
+            self.plan(at_us, What::Refused { to: from, node: to });
         }
         let twice = !self.healed && self.rng.permille(self.setup.twice);
         for _ in 0..=u8::from(twice) {
@@ -177,7 +209,24 @@ impl World {
                 continue;
             }
             let (message, recs) = (message.clone(), recs.clone());
-            self.plan(at_us, What::Peer { from, to, life, message, recs });
+            self.plan(at_us, What::Peer { from, to, life, generation, message, recs });
+        }
+    }
+
+    fn retains(&self, node: usize, records: &Records) -> bool {
+        let log = self.nodes[node].disk.logs.get(&records.term.lane);
+        log.is_none_or(|log| records.spans.iter().all(|span| log.retains(*span)))
+    }
+
+    fn send_gone(&mut self, from: usize, to: usize, term: Term) {
+        let group = usize::from(term.lane.group.0);
+        let replica = self.nodes[from].process.as_mut().and_then(|p| p.groups.get_mut(group));
+        if let Some(replica) = replica {
+            replica.on_gone(term, node_id(to));
+        }
+        let life = self.nodes[to].life;
+        if let Some(at_us) = self.arrival_us().filter(|_| !self.cut[from][to]) {
+            self.plan(at_us, What::Gone { to, life, term });
         }
     }
 
@@ -194,15 +243,6 @@ impl World {
     pub fn answer(&mut self, request: &Request, group: LogicGroup, answer: Answer) {
         if let (Some(client), Some(at_us)) = (request.client, self.arrival_us()) {
             self.plan(at_us, What::Answer { client, id: request.id, group, answer });
-        }
-    }
-
-    /// A register as a proxy sees it.
-    #[must_use]
-    pub fn view_of(register: &Register) -> GroupView {
-        GroupView {
-            epoch: register.epoch,
-            leaders: register.lanes.iter().map(|leader| (leader.node, leader.since)).collect(),
         }
     }
 }

@@ -12,7 +12,7 @@ use storage_node::replication::message::{Message, RegisterMessage};
 use storage_node::replication::register::proposer::{Goal, Outcome};
 use storage_node::replication::register::voter::Slot;
 use storage_node::replication::register::{
-    Ballot, Change, Member, Proposer, Register, Voter, VoterGeneration,
+    Ballot, Change, Member, Proposer, Register, Voter, VoterGeneration, VoterSet,
 };
 use storage_node::replication::rules::Rules;
 
@@ -38,6 +38,10 @@ struct State {
 
 fn voter_ids() -> Vec<NodeId> {
     vec![NodeId(1), NodeId(2), NodeId(3)]
+}
+
+fn voters() -> VoterSet {
+    VoterSet { generation: VoterGeneration(1), voters: voter_ids() }
 }
 
 fn proposer_id(index: usize) -> NodeId {
@@ -69,7 +73,7 @@ impl State {
         let slots = BTreeMap::from([(GROUP, slot)]);
         let generation = Some(VoterGeneration(1));
         let voter = |_| Voter::start(0, generation, slots.clone(), Rules::default());
-        let proposer = |index| Proposer::new(GROUP, proposer_id(index), 1, voter_ids());
+        let proposer = |index| Proposer::new(GROUP, proposer_id(index), 1, voters());
         let restarts_len = restarts.len();
         let mut state = Self {
             voters: voter_ids().iter().map(voter).collect(),

@@ -1,18 +1,13 @@
-//! All connections of a worker: for each node one per node worker, and one for large requests.
+//! The nodes of a topology and the connections to them: for each node one per node worker, and as
+//! many for large requests.
 
-use common::failure::Failure;
-use common::ids::LogicGroup;
-use common::op::Op;
+use std::collections::HashMap;
+
+use common::ids::{LogicGroup, NodeId, TopologyVersion};
 use common::wire::frame::{self, FrameType};
-use common::wire::request::{self, RequestHead};
 
 use crate::pool::connection::{Connection, LinkState};
-use crate::pool::in_flight::Ticket;
 use crate::route::{NodeAddress, NodeIndex, RouteTable};
-
-/// Requests above this size go by a connection of their own, so that small ones do not wait behind
-/// them.
-pub(crate) const LARGE_BYTES: usize = 256 << 10;
 
 /// Names one connection. The number of a node is never used again, so the task of a node that left
 /// the topology cannot touch its successor.
@@ -31,15 +26,14 @@ pub(crate) enum LaneClass {
     Large(u16),
 }
 
+/// The connection that every node has, and that questions go by.
+const FIRST: LaneClass = LaneClass::Worker(0);
+
 impl LaneClass {
     /// The node's worker at the other end.
     pub(crate) fn worker(self) -> u16 {
         let (Self::Worker(worker) | Self::Large(worker)) = self;
         worker
-    }
-
-    fn is_large(self) -> bool {
-        matches!(self, Self::Large(_))
     }
 }
 
@@ -49,6 +43,8 @@ struct Node {
     at: NodeAddress,
     /// Number of the node's workers, 1 until it said so.
     workers: u16,
+    /// The topology it knows, once it said so.
+    topology: Option<TopologyVersion>,
     /// Few, so looked through.
     connections: Vec<(LaneClass, Connection)>,
     requests: u64,
@@ -64,20 +60,19 @@ impl Node {
         self.connections.iter_mut().find(|(class, _)| *class == lane_class).map(|(_, link)| link)
     }
 
-    fn in_flight(&self) -> usize {
-        self.connections.iter().map(|(_, link)| link.in_flight()).sum()
+    /// The connection for requests of a group, once there is one.
+    fn lane_class(&self, group: LogicGroup, large: bool) -> LaneClass {
+        let worker = group.0 % self.workers.max(1);
+        if large { LaneClass::Large(worker) } else { LaneClass::Worker(worker) }
     }
-}
 
-/// One request on its way into the pool.
-pub(crate) struct Request<'r, 'a> {
-    pub(crate) ticket: Ticket,
-    pub(crate) head: RequestHead,
-    pub(crate) op: &'r Op<'a>,
-    /// When the client stops waiting, in milliseconds of the worker's clock.
-    pub(crate) deadline_ms: u64,
-    /// Whether the request is large (see [`LARGE_BYTES`]).
-    pub(crate) large: bool,
+    fn is_up(&self) -> bool {
+        self.get(FIRST).is_some_and(Connection::is_up)
+    }
+
+    fn first(&self) -> ConnectionKey {
+        ConnectionKey { node: self.number, lane_class: FIRST }
+    }
 }
 
 /// What the admin endpoints show of a node.
@@ -85,62 +80,163 @@ pub(crate) struct Request<'r, 'a> {
 pub(crate) struct NodeStatus {
     pub(crate) name: String,
     pub(crate) state: LinkState,
+    pub(crate) topology: Option<TopologyVersion>,
     pub(crate) in_flight: usize,
     pub(crate) connections: usize,
     pub(crate) requests: u64,
     pub(crate) failures: u64,
 }
 
-/// The connections of one worker.
+/// All nodes in the order of the route table.
 #[derive(Debug, Default)]
-pub(crate) struct Pool {
-    nodes: Vec<Node>,
-    next_number: u64,
+pub(crate) struct Nodes {
+    list: Vec<Node>,
+    by_id: HashMap<NodeId, NodeIndex>,
+    last_number: u64,
     wanted: Vec<ConnectionKey>,
     dirty: Vec<ConnectionKey>,
 }
 
-impl Pool {
-    /// Takes over the nodes of a route table; nodes are told apart by name and address. Requests on
-    /// connections that are closed by this are given up. New connections are in
-    /// [`Self::take_wanted`].
-    pub(crate) fn apply(&mut self, route: &RouteTable, given_up: &mut Vec<(Ticket, Failure)>) {
-        let mut old = std::mem::take(&mut self.nodes);
-        for at in route.nodes() {
-            if let Some(place) = old.iter().position(|node| node.at == *at) {
-                self.nodes.push(old.swap_remove(place));
+impl Nodes {
+    /// Takes over the nodes of a route table; nodes are told apart by name and address. Returns the
+    /// connections that are closed by this; new ones are in [`Self::take_wanted`].
+    pub(crate) fn apply(&mut self, route: &RouteTable) -> Vec<ConnectionKey> {
+        let mut old = std::mem::take(&mut self.list);
+        self.by_id.clear();
+        for (place, at) in route.nodes().iter().enumerate() {
+            self.by_id.insert(NodeId::of_name(&at.name), NodeIndex(place));
+            if let Some(kept) = old.iter().position(|node| node.at == *at) {
+                self.list.push(old.swap_remove(kept));
                 continue;
             }
-            self.next_number += 1;
-            let number = self.next_number;
-            self.nodes.push(Node {
-                number,
+            self.last_number += 1;
+            self.list.push(Node {
+                number: self.last_number,
                 at: at.clone(),
                 workers: 1,
+                topology: None,
                 connections: Vec::new(),
                 requests: 0,
                 failures: 0,
             });
-            self.open(self.nodes.len() - 1, LaneClass::Worker(0));
+            self.open(place, FIRST);
         }
-        for mut node in old {
-            for (_, connection) in &mut node.connections {
-                connection.on_down("the node left the topology".to_owned(), given_up);
-                connection.expire(u64::MAX, given_up);
-            }
-        }
+        let closed = old.iter().flat_map(|node| {
+            let key = |&(lane_class, _): &_| ConnectionKey { node: node.number, lane_class };
+            node.connections.iter().map(key)
+        });
+        closed.collect()
     }
 
     fn open(&mut self, place: usize, lane_class: LaneClass) {
-        if let Some(node) = self.nodes.get_mut(place) {
+        if let Some(node) = self.list.get_mut(place) {
             node.connections.push((lane_class, Connection::new()));
             self.wanted.push(ConnectionKey { node: node.number, lane_class });
         }
     }
 
-    /// Whether connections need a task.
-    pub(crate) fn wants_tasks(&self) -> bool {
-        !self.wanted.is_empty()
+    /// Where the topology has a server.
+    pub(crate) fn place_of(&self, id: NodeId) -> Option<NodeIndex> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// A server's name and the reason why it cannot be sent to, or "connected".
+    pub(crate) fn about(&self, at: NodeIndex) -> (&str, &str) {
+        self.list.get(at.0).map_or(("?", "not in the topology"), |node| {
+            (&node.at.name, node.get(FIRST).map_or("no connection yet", Connection::reason))
+        })
+    }
+
+    /// Whether a server is connected.
+    pub(crate) fn is_up(&self, at: NodeIndex) -> bool {
+        self.list.get(at.0).is_some_and(Node::is_up)
+    }
+
+    /// The connection for a request, if it is up; opens it if there is none. What is appended to it
+    /// is written at the end of the turn.
+    pub(crate) fn link(
+        &mut self,
+        at: NodeIndex,
+        group: LogicGroup,
+        large: bool,
+    ) -> Option<(ConnectionKey, &mut Connection)> {
+        let node = self.list.get(at.0)?;
+        let lane_class = node.lane_class(group, large);
+        if node.get(lane_class).is_none() {
+            self.open(at.0, lane_class);
+            return None;
+        }
+        let node = self.list.get_mut(at.0)?;
+        let key = ConnectionKey { node: node.number, lane_class };
+        let Node { connections, requests, .. } = node;
+        let mut up = connections.iter_mut().filter(|(_, link)| link.is_up());
+        let (_, connection) = up.find(|(class, _)| *class == lane_class)?;
+        *requests += 1;
+        if connection.out().is_empty() {
+            self.dirty.push(key);
+        }
+        Some((key, connection))
+    }
+
+    /// The connection, unless its node left.
+    pub(crate) fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.node_mut(key)?.get_mut(key.lane_class)
+    }
+
+    /// Where the connection's node is, unless it left.
+    pub(crate) fn address(&self, key: ConnectionKey) -> Option<&NodeAddress> {
+        self.node(key).map(|node| &node.at)
+    }
+
+    /// The place of the connection's node, unless it left.
+    pub(crate) fn index_of(&self, key: ConnectionKey) -> Option<NodeIndex> {
+        self.list.iter().position(|node| node.number == key.node).map(NodeIndex)
+    }
+
+    /// A connection is made, and its node said how many workers it has and what topology it knows.
+    pub(crate) fn on_up(&mut self, key: ConnectionKey, workers: u16, topology: TopologyVersion) {
+        let Some(node) = self.node_mut(key) else { return };
+        node.workers = workers;
+        node.topology = Some(topology);
+        if let Some(connection) = node.get_mut(key.lane_class) {
+            connection.on_up();
+        }
+    }
+
+    /// A connection broke or was not made.
+    pub(crate) fn on_down(&mut self, key: ConnectionKey, error: &str) {
+        let Some(node) = self.node_mut(key) else { return };
+        node.failures += 1;
+        if let Some(connection) = node.get_mut(key.lane_class) {
+            connection.on_down(error);
+        }
+    }
+
+    /// A node said what topology it knows.
+    pub(crate) fn on_topology(&mut self, key: ConnectionKey, version: TopologyVersion) {
+        if let Some(node) = self.node_mut(key) {
+            node.topology = Some(version);
+        }
+    }
+
+    /// Puts a frame that is no request on a connection, if it is up.
+    pub(crate) fn tell(&mut self, key: ConnectionKey, kind: FrameType, body: &[u8]) {
+        let Some(connection) = self.get_mut(key).filter(|connection| connection.is_up()) else {
+            return;
+        };
+        frame::encode(connection.out().end(), kind, 0, |out| out.extend_from_slice(body));
+        self.dirty.push(key);
+    }
+
+    /// The connections that questions go by, of all nodes that are up.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = ConnectionKey> {
+        self.list.iter().filter(|node| node.is_up()).map(Node::first)
+    }
+
+    /// The connection that questions to a server go by, if it is up.
+    pub(crate) fn connected_to(&self, id: NodeId) -> Option<ConnectionKey> {
+        let node = self.list.get(self.place_of(id)?.0)?;
+        node.is_up().then(|| node.first())
     }
 
     /// Connections that need a task.
@@ -159,164 +255,25 @@ impl Pool {
         !self.dirty.is_empty() || !self.wanted.is_empty()
     }
 
-    /// Takes a request for a node.
-    ///
-    /// # Errors
-    /// Too much waits for that node already, or the node is unknown; nothing was taken.
-    pub(crate) fn send(&mut self, to: NodeIndex, request: &Request<'_, '_>) -> Result<(), Failure> {
-        let Some(node) = self.nodes.get_mut(to.0) else {
-            return Err(Failure::new(
-                common::failure::FailureCode::NoServer,
-                "the server is not in the topology",
-            ));
-        };
-        let worker = worker_of(request.head.lane.group, node.workers);
-        let lane_class =
-            if request.large { LaneClass::Large(worker) } else { LaneClass::Worker(worker) };
-        node.requests += 1;
-        if node.get(lane_class).is_none() {
-            self.open(to.0, lane_class);
-        }
-        let Some(node) = self.nodes.get_mut(to.0) else { return Ok(()) };
-        let Some(connection) = node.get_mut(lane_class) else { return Ok(()) };
-        let idle = connection.out().is_empty();
-        let encode = |id, out: &mut Vec<u8>| {
-            frame::encode(out, FrameType::Request, id, |body| {
-                request.head.encode(body);
-                request::encode_op(body, request.op);
-            });
-        };
-        let (ticket, read) = (request.ticket, request.op.is_read());
-        let taken = connection.send(ticket, request.deadline_ms, read, encode);
-        if taken.is_ok() && idle && !connection.out().is_empty() {
-            self.dirty.push(ConnectionKey { node: node.number, lane_class });
-        }
-        taken
-    }
-
-    /// The connection, unless its node left.
-    pub(crate) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
-        self.node(key)?.get_mut(key.lane_class)
-    }
-
-    /// Where the connection's node is, unless it left.
-    pub(crate) fn address(&mut self, key: ConnectionKey) -> Option<NodeAddress> {
-        self.node(key).map(|node| node.at.clone())
-    }
-
-    /// The node said how many workers it has. Requests that waited for it were sorted by what was
-    /// known before.
-    pub(crate) fn on_workers(&mut self, key: ConnectionKey, workers: u16) {
-        let Some(place) = self.nodes.iter().position(|node| node.number == key.node) else {
-            return;
-        };
-        let Some(node) = self.nodes.get_mut(place) else { return };
-        if std::mem::replace(&mut node.workers, workers) == workers {
-            return;
-        }
-        let mut moved = Vec::new();
-        for (lane_class, connection) in &mut node.connections {
-            let belongs = |group| lane_class.worker() == worker_of(group, workers);
-            let of_class = connection.take_waiting(|group| !belongs(group));
-            moved.extend(of_class.into_iter().map(|moved| (lane_class.is_large(), moved)));
-        }
-        for (large, moved) in moved {
-            let worker = worker_of(moved.group(), workers);
-            let lane_class =
-                if large { LaneClass::Large(worker) } else { LaneClass::Worker(worker) };
-            if self.nodes.get(place).is_some_and(|node| node.get(lane_class).is_none()) {
-                self.open(place, lane_class);
-            }
-            let connection = self.nodes.get_mut(place).and_then(|node| node.get_mut(lane_class));
-            if let Some(connection) = connection {
-                connection.take_over(moved);
-            }
-        }
-    }
-
-    /// Tells every connected node the text of a topology file.
-    pub(crate) fn announce(&mut self, text: &str) {
-        let key =
-            |node: &Node| ConnectionKey { node: node.number, lane_class: LaneClass::Worker(0) };
-        let keys: Vec<_> = self.nodes.iter().map(key).collect();
-        keys.into_iter().for_each(|key| self.announce_to(key, text));
-    }
-
-    /// Tells one node, if it is connected.
-    pub(crate) fn announce_to(&mut self, key: ConnectionKey, text: &str) {
-        let Some(connection) = self.connection(key) else { return };
-        connection.tell(|out| {
-            frame::encode(out, FrameType::Announce, 0, |body| {
-                body.extend_from_slice(text.as_bytes());
-            });
-        });
-        self.dirty.push(key);
-    }
-
-    /// The connection broke or was not made.
-    pub(crate) fn on_down(
-        &mut self,
-        key: ConnectionKey,
-        error: &str,
-        given_up: &mut Vec<(Ticket, Failure)>,
-    ) {
-        let Some(node) = self.node(key) else { return };
-        node.failures += 1;
-        let from = given_up.len();
-        if let Some(connection) = node.get_mut(key.lane_class) {
-            connection.on_down(error.to_owned(), given_up);
-        }
-        name_server(&node.at, given_up, from);
-    }
-
-    /// Gives up the requests of all connections whose clients stop waiting.
-    pub(crate) fn expire(&mut self, now_ms: u64, given_up: &mut Vec<(Ticket, Failure)>) {
-        for node in &mut self.nodes {
-            let from = given_up.len();
-            for (_, connection) in &mut node.connections {
-                connection.expire(now_ms, given_up);
-            }
-            name_server(&node.at, given_up, from);
-        }
-    }
-
-    /// Requests that are not answered yet.
-    pub(crate) fn in_flight(&self) -> usize {
-        let of_node = |node: &Node| node.in_flight();
-        self.nodes.iter().map(of_node).sum()
-    }
-
-    /// All nodes for the admin endpoints.
-    pub(crate) fn status(&self) -> Vec<NodeStatus> {
+    /// All nodes for the admin endpoints. `in_flight` counts a node's unanswered requests.
+    pub(crate) fn status(&self, in_flight: impl Fn(u64) -> usize) -> Vec<NodeStatus> {
         let status = |node: &Node| NodeStatus {
             name: node.at.name.clone(),
-            state: node
-                .get(LaneClass::Worker(0))
-                .map_or(LinkState::Connecting, |connection| connection.state().clone()),
-            in_flight: node.in_flight(),
-            connections: node
-                .connections
-                .iter()
-                .filter(|(_, link)| *link.state() == LinkState::Up)
-                .count(),
+            state: node.get(FIRST).map_or(LinkState::Connecting, |link| link.state().clone()),
+            topology: node.topology,
+            in_flight: in_flight(node.number),
+            connections: node.connections.iter().filter(|(_, link)| link.is_up()).count(),
             requests: node.requests,
             failures: node.failures,
         };
-        self.nodes.iter().map(status).collect()
+        self.list.iter().map(status).collect()
     }
 
-    fn node(&mut self, key: ConnectionKey) -> Option<&mut Node> {
-        self.nodes.iter_mut().find(|node| node.number == key.node)
+    fn node(&self, key: ConnectionKey) -> Option<&Node> {
+        self.list.iter().find(|node| node.number == key.node)
     }
-}
 
-/// Failures say which group and server they are about.
-fn name_server(at: &NodeAddress, failures: &mut [(Ticket, Failure)], from: usize) {
-    for (ticket, failure) in failures.iter_mut().skip(from) {
-        failure.detail = format!("{} ({}): {}", ticket.group, at.name, failure.detail);
+    fn node_mut(&mut self, key: ConnectionKey) -> Option<&mut Node> {
+        self.list.iter_mut().find(|node| node.number == key.node)
     }
-}
-
-fn worker_of(group: LogicGroup, workers: u16) -> u16 {
-    group.0 % workers.max(1)
 }

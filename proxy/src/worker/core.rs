@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::counters::Counters;
 use crate::front::call::Answer;
 use crate::http::Exchange;
-use crate::pool::{ConnectionKey, Pool, Ticket};
+use crate::pool::{ConnectionKey, GivenUp, Pool, Ticket};
 use crate::route::RouteTable;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -42,10 +42,12 @@ pub(crate) struct Worker {
     pub(crate) writers: RefCell<BTreeMap<ConnectionKey, Rc<tokio::net::tcp::OwnedWriteHalf>>>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) flush: Notify,
+    /// Told when lanes are stalled.
+    pub(crate) retry: Notify,
     route: RefCell<Rc<RouteTable>>,
     owners: RefCell<Slab<(u64, Owner)>>,
     touched: RefCell<Vec<Rc<Session>>>,
-    refused: RefCell<Vec<(Ticket, Failure)>>,
+    refused: RefCell<GivenUp>,
     serial: Cell<u64>,
     requests: Cell<u64>,
     stopping: Cell<bool>,
@@ -61,11 +63,12 @@ impl Worker {
             counters: shared.counters(index),
             shared,
             index,
-            pool: RefCell::default(),
+            pool: RefCell::new(Pool::new(Rc::clone(&route))),
             tasks: RefCell::default(),
             writers: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             flush: Notify::new(),
+            retry: Notify::new(),
             route: RefCell::new(route),
             owners: RefCell::default(),
             touched: RefCell::default(),
@@ -113,10 +116,9 @@ impl Worker {
 
     /// Takes over a new routing. The caller starts the tasks of new connections.
     pub(crate) fn set_route(&self, route: Rc<RouteTable>) {
-        let mut given_up = Vec::new();
-        self.pool.borrow_mut().apply(&route, &mut given_up);
+        self.begin_turn();
+        self.pool.borrow_mut().apply(Rc::clone(&route), self.now_ms());
         self.route.replace(route);
-        self.refused.borrow_mut().append(&mut given_up);
         self.settle();
     }
 
@@ -145,7 +147,7 @@ impl Worker {
     }
 
     /// Hands many requests back at once, then settles.
-    pub(crate) fn give_up(&self, mut given_up: Vec<(Ticket, Failure)>) {
+    pub(crate) fn give_up(&self, mut given_up: GivenUp) {
         self.refused.borrow_mut().append(&mut given_up);
         self.settle();
     }
@@ -183,7 +185,7 @@ impl Worker {
     }
 
     /// Ends a turn: failures made in it reach their owners, clients get their bytes with one write
-    /// each, and the flush task is told when nodes have to be written to.
+    /// each, and the tasks that write to nodes and repeat requests are told when they have to.
     pub(crate) fn settle(&self) {
         loop {
             let refused = std::mem::take(&mut *self.refused.borrow_mut());
@@ -205,8 +207,12 @@ impl Worker {
             *place = touched;
         }
         drop(place);
-        if self.pool.borrow().is_dirty() {
+        let pool = self.pool.borrow();
+        if pool.is_dirty() {
             self.flush.notify_one();
+        }
+        if pool.is_stalled() {
+            self.retry.notify_one();
         }
     }
 }

@@ -1,9 +1,8 @@
-//! What a call's operations go through on their way to the pool: route, request id, durability,
+//! What a call's operations go through on their way to the pool: lane, request id, durability,
 //! deadline.
 
 use common::address::Object;
-use common::failure::{Failure, FailureCode};
-use common::ids::{Lane, LogicGroup, RequestId};
+use common::ids::{Epoch, Lane, LogicGroup, RequestId};
 use common::op::Op;
 use common::wire::request::{self, RequestHead};
 
@@ -62,10 +61,6 @@ impl<'w> Dispatcher<'w> {
             part,
             group: lane.group,
         };
-        let Some((node, since)) = route.leader(lane) else {
-            let detail = format!("{}: not in the topology", lane.group);
-            return worker.refuse(ticket, Failure::new(FailureCode::NoServer, detail));
-        };
         let write = route.write_options(op.object().map_or(&[], |object| object.namespace));
         let deadline = worker.shared.options.deadline_ms;
         let head = RequestHead {
@@ -74,10 +69,11 @@ impl<'w> Dispatcher<'w> {
             lane,
             acks: durability.acks.unwrap_or(write.acks),
             sync: durability.sync.unwrap_or(write.sync),
-            since,
+            since: Epoch(0),
             request: RequestId(worker.next_request()),
             age_ms: 0,
             remaining_ms: u32::try_from(deadline).unwrap_or(u32::MAX),
+            attempt: 0,
         };
         if let Some(held) = &mut self.held {
             let mut request = part.to_le_bytes().to_vec();
@@ -87,9 +83,8 @@ impl<'w> Dispatcher<'w> {
         }
         let deadline_ms = worker.now_ms().saturating_add(deadline);
         let request = Request { ticket, head, op, deadline_ms, large: self.large };
-        if let Err(mut failure) = worker.pool.borrow_mut().send(node, &request) {
-            let name = route.nodes().get(node.0).map_or("?", |node| node.name.as_str());
-            failure.detail = format!("{} ({name}): {}", lane.group, failure.detail);
+        let taken = worker.pool.borrow_mut().submit(&request, worker.now_ms());
+        if let Err(failure) = taken {
             worker.refuse(ticket, failure);
         }
     }

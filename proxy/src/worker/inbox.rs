@@ -7,13 +7,15 @@ use std::time::Duration;
 use rt::stop::Stop;
 use tokio::sync::mpsc;
 
-use crate::pool::NodeStatus;
+use crate::pool::{LaneStatus, NodeStatus};
 use crate::route::RouteTable;
 use crate::session;
 use crate::shared::{ConnectionGuard, Shared};
 use crate::worker::Worker;
 use crate::worker::flush::flush_task;
+use crate::worker::follow::ask_topology_task;
 use crate::worker::node_task::{end_tasks, start_tasks};
+use crate::worker::retry::retry_task;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -27,8 +29,16 @@ pub(crate) enum Message {
     Client(std::net::TcpStream, std::net::SocketAddr, ConnectionGuard),
     /// The topology changed.
     Topology,
-    /// Somebody wants to see the state of the node connections.
-    Nodes(tokio::sync::oneshot::Sender<Vec<NodeStatus>>),
+    /// Somebody wants to see how nodes and lanes are.
+    Status(tokio::sync::oneshot::Sender<WorkerStatus>),
+}
+
+/// How a worker reaches the nodes, and who leads the lanes as far as it knows.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerStatus {
+    pub(crate) nodes: Vec<NodeStatus>,
+    /// For each logic group its lanes by server index.
+    pub(crate) lanes: Vec<Vec<LaneStatus>>,
 }
 
 /// Runs the worker until `stop`; its tasks end with it.
@@ -39,10 +49,11 @@ pub(crate) async fn run(
     mut stop: Stop,
 ) {
     let route = Rc::new(RouteTable::new(&shared.topology.load_full()));
-    let worker = Rc::new(Worker::new(index, shared, Rc::clone(&route)));
-    worker.set_route(route);
+    let worker = Rc::new(Worker::new(index, shared, route));
     start_tasks(&worker);
     tokio::task::spawn_local(flush_task(Rc::clone(&worker)));
+    tokio::task::spawn_local(retry_task(Rc::clone(&worker)));
+    tokio::task::spawn_local(ask_topology_task(Rc::clone(&worker)));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -62,7 +73,7 @@ pub(crate) async fn run(
 async fn drain(worker: &Rc<Worker>) {
     worker.begin_stopping();
     let deadline = worker.now_ms() + DRAIN_MS_MAX;
-    while worker.pool.borrow().in_flight() > 0 && worker.now_ms() < deadline {
+    while worker.pool.borrow().unanswered() > 0 && worker.now_ms() < deadline {
         tokio::time::sleep(TICK).await;
         on_tick(worker);
     }
@@ -82,9 +93,11 @@ fn on_message(worker: &Rc<Worker>, message: Message) {
                 worker.settle();
             }
         }
-        Message::Nodes(answer) => {
+        Message::Status(answer) => {
+            let pool = worker.pool.borrow();
+            let status = WorkerStatus { nodes: pool.node_status(), lanes: pool.lane_status() };
             // The asker may be gone; then nobody wants to know.
-            drop(answer.send(worker.pool.borrow().status()));
+            drop(answer.send(status));
         }
     }
 }
@@ -92,6 +105,13 @@ fn on_message(worker: &Rc<Worker>, message: Message) {
 fn on_tick(worker: &Rc<Worker>) {
     worker.begin_turn();
     let mut given_up = Vec::new();
-    worker.pool.borrow_mut().expire(worker.now_ms(), &mut given_up);
+    {
+        let mut pool = worker.pool.borrow_mut();
+        pool.expire(worker.now_ms(), &mut given_up);
+        let (retries, views_adopted) = pool.take_counts();
+        worker.counters.retries.add(retries);
+        worker.counters.views_adopted.add(views_adopted);
+        worker.counters.lanes_stalled.set(pool.stalled() as u64);
+    }
     worker.give_up(given_up);
 }

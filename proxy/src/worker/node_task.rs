@@ -1,5 +1,6 @@
-//! One connection to a node, kept alive: connect, introduce, announce the topology, pass answers
-//! on; after an error wait a little and begin again.
+//! One connection to a node, kept alive: connect, introduce, announce the topology, pass on what
+//! comes; after an error wait a little and begin again. Each connection has its own task, so a node
+//! that does not answer keeps nobody from the others.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,23 +11,27 @@ use common::failure::{Failure, FailureCode};
 use common::ids::TopologyVersion;
 use common::wire::frame::{self, Decoded, Frame, FrameType};
 use common::wire::hello::Role;
-use common::wire::request;
 use common::wire::response;
-use rt::handshake::{self, HandshakeError, Introduction, Learned};
+use common::wire::views::Views;
+use rt::handshake::{self, HandshakeError, Introduction, Learned, NodeProcess};
 use rt::net;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::pool::{ConnectionKey, Ticket};
+use crate::pool::ConnectionKey;
 use crate::route::NodeAddress;
 use crate::worker::Worker;
 use crate::worker::flush::write_out;
+use crate::worker::follow::{looks_after_topology, on_topology};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before the next attempt, doubling up to the maximum: a restarted node is soon of use.
 const BACKOFF_MS_MIN: u64 = 20;
-const BACKOFF_MS_MAX: u64 = 1_000;
+const BACKOFF_MS_MAX: u64 = 250;
+/// A connection that lasted so long begins with the shortest pause again when it breaks.
+const STEADY: Duration = Duration::from_millis(2 * BACKOFF_MS_MAX);
 /// Bytes one read takes from a node at least.
 const READ_BYTES: usize = 64 << 10;
 /// A read buffer that a large answer made bigger than this is given back.
@@ -58,14 +63,14 @@ pub(crate) async fn keep(worker: Rc<Worker>, key: ConnectionKey) {
     let mut last_logged = String::new();
     loop {
         let mut up_since = None;
-        let Some(at) = worker.pool.borrow_mut().address(key) else { return };
+        let Some(at) = worker.pool.borrow().address(key) else { return };
         let error = match run(&worker, key, &at, &mut up_since).await {
             Ok(never) => match never {},
             Err(error) => error.to_string(),
         };
         worker.writers.borrow_mut().remove(&key);
         let lasted = up_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
-        if lasted > Duration::from_millis(2 * BACKOFF_MS_MAX) {
+        if lasted > STEADY {
             backoff_ms = BACKOFF_MS_MIN;
             last_logged.clear();
         }
@@ -74,9 +79,9 @@ pub(crate) async fn keep(worker: Rc<Worker>, key: ConnectionKey) {
             tracing::warn!(node = at.name, address = at.address, %error, "no connection to node");
             last_logged.clone_from(&error);
         }
-        let mut given_up = Vec::new();
-        worker.pool.borrow_mut().on_down(key, &error, &mut given_up);
-        worker.give_up(given_up);
+        worker.begin_turn();
+        worker.pool.borrow_mut().on_down(key, &error, worker.now_ms());
+        worker.settle();
         let jitter = rt::random::u64() % (backoff_ms / 2 + 1);
         tokio::time::sleep(Duration::from_millis(backoff_ms / 2 + jitter)).await;
         backoff_ms = (backoff_ms * 2).min(BACKOFF_MS_MAX);
@@ -102,20 +107,23 @@ async fn run(
     worker.writers.borrow_mut().insert(key, Rc::new(writer));
     {
         let mut pool = worker.pool.borrow_mut();
-        pool.on_workers(key, learned.workers);
         worker.begin_turn();
-        if let Some(connection) = pool.connection(key) {
-            connection.on_up(worker.now_ms(), request::refresh_times);
-        }
+        let known = learned.topology.max(announced);
+        pool.on_up(key, learned.workers, known, worker.now_ms());
         // The file may have changed while this connection was made.
         let topology = worker.shared.topology.load_full();
         if topology.version() != announced {
-            pool.announce_to(key, topology.text());
+            pool.tell(key, FrameType::Announce, topology.text().as_bytes());
+        }
+        if learned.topology > topology.version() && looks_after_topology(worker) {
+            pool.tell(key, FrameType::AskTopology, &[]);
         }
     }
     *up_since = Some(rt::clock::now());
     tracing::info!(node = at.name, address = at.address, "connected to node");
     write_out(worker, key);
+    // Lanes that waited for this connection may need others.
+    worker.settle();
     read_answers(worker, key, &mut reader, &mut input).await
 }
 
@@ -132,6 +140,7 @@ async fn introduce(
         name: &worker.shared.options.id,
         topology: topology.version(),
         worker: key.lane_class.worker(),
+        process: NodeProcess::default(),
         secret: worker.shared.options.secret.as_ref(),
     };
     handshake::connect(stream, input, &introduction).await
@@ -147,9 +156,6 @@ async fn announce(
 ) -> Result<TopologyVersion, LinkError> {
     let topology = worker.shared.topology.load_full();
     if learned.topology >= topology.version() {
-        if learned.topology > topology.version() {
-            tracing::warn!(node = learned.node, "the node knows a newer topology file");
-        }
         return Ok(topology.version());
     }
     let mut out = Vec::new();
@@ -215,36 +221,70 @@ fn take_frames(
             Decoded::Frame(frame, length) => (frame, length),
             Decoded::Incomplete(length) => return Ok(length),
         };
-        if frame.kind == FrameType::Response {
-            let ticket = (worker.pool.borrow_mut().connection(key))
-                .and_then(|connection| connection.on_answer(frame.id));
-            if let Some(ticket) = ticket {
-                deliver(worker, ticket, &frame);
-            }
-        }
-        if frame.kind == FrameType::AnnounceAnswer && !frame.body.is_empty() {
-            let reason = String::from_utf8_lossy(frame.body);
-            tracing::warn!(%reason, "a node does not take the new topology");
+        match frame.kind {
+            FrameType::Response => deliver(worker, &frame),
+            FrameType::Views => on_views(worker, Views::decode(frame.body)?),
+            FrameType::Topology => on_topology(worker, key, frame.body),
+            FrameType::AnnounceAnswer => on_announced(worker, key, frame.body),
+            // Nothing was asked that these would answer.
+            FrameType::Greeting
+            | FrameType::Hello
+            | FrameType::HelloAnswer
+            | FrameType::Request
+            | FrameType::Announce
+            | FrameType::Peer
+            | FrameType::AskViews
+            | FrameType::AskTopology
+            | FrameType::Command
+            | FrameType::CommandAnswer => {}
         }
         input.advance(length);
     }
 }
 
-fn deliver(worker: &Rc<Worker>, ticket: Ticket, frame: &Frame<'_>) {
-    match response::decode(frame.body) {
-        Ok(answer) => worker.deliver(ticket, answer),
-        Err(error) => {
-            let detail = format!("{}: the node's answer is malformed: {error}", ticket.group);
-            worker.deliver(ticket, Err(Failure::new(FailureCode::Unknown, detail)));
+/// Passes an answer on, unless the request is to be repeated or nobody waits any more.
+fn deliver(worker: &Rc<Worker>, frame: &Frame<'_>) {
+    let answer = response::decode(frame.body).unwrap_or_else(|error| {
+        let detail = format!("the node's answer is malformed: {error}");
+        Err(Failure::new(FailureCode::Unknown, detail))
+    });
+    let now_ms = worker.now_ms();
+    // The pool is free again before the owner, who may ask for more, hears of it.
+    let delivered = match answer {
+        Ok(reply) => {
+            let ticket = worker.pool.borrow_mut().on_reply(frame.id, now_ms);
+            ticket.map(|ticket| (ticket, Ok(reply)))
         }
+        Err(failure) => {
+            let ended = worker.pool.borrow_mut().on_failure(frame.id, failure, now_ms);
+            ended.map(|(ticket, failure)| (ticket, Err(failure)))
+        }
+    };
+    if let Some((ticket, answer)) = delivered {
+        worker.deliver(ticket, answer);
     }
+}
+
+/// A node told who leads the lanes, and who keeps the registers.
+fn on_views(worker: &Worker, views: Views) {
+    let mut pool = worker.pool.borrow_mut();
+    if pool.on_views(views, worker.now_ms()) && looks_after_topology(worker) {
+        worker.shared.topology.set_voters(pool.voters());
+    }
+}
+
+/// A node answered the announcement of a topology that changed while it was connected.
+fn on_announced(worker: &Worker, key: ConnectionKey, reason: &[u8]) {
+    if reason.is_empty() {
+        let version = worker.shared.topology.load_full().version();
+        return worker.pool.borrow_mut().on_topology(key, version);
+    }
+    let reason = String::from_utf8_lossy(reason);
+    tracing::warn!(%reason, "a node does not take the new topology");
 }
 
 /// Starts the tasks of connections that have none.
 pub(crate) fn start_tasks(worker: &Rc<Worker>) {
-    if !worker.pool.borrow().wants_tasks() {
-        return;
-    }
     let wanted = worker.pool.borrow_mut().take_wanted();
     let mut tasks = worker.tasks.borrow_mut();
     for key in wanted {

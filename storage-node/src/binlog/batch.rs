@@ -79,6 +79,20 @@ impl Batch {
         self.buf.len() - CONTROL_BYTES
     }
 
+    /// The body of record `index`.
+    #[must_use]
+    pub fn body(&self, index: usize) -> &[u8] {
+        let record = &self.records[index];
+        let start = record.start + HEAD_BYTES;
+        &self.buf[start..start + record.body_bytes]
+    }
+
+    /// Bytes that the buffer can take without growing.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Forgets the records and keeps the allocation.
     pub fn clear(&mut self) {
         self.buf.truncate(CONTROL_BYTES);

@@ -186,6 +186,34 @@ impl Log {
         LogPosition::new(first.expect("a log has at least one segment"), HEADER_BYTES)
     }
 
+    /// About how many bytes lie between `from` and the end of what is appended.
+    #[must_use]
+    pub fn distance(&self, from: LogPosition) -> u64 {
+        let end = self.appended();
+        let segments = lock(&self.core.segments);
+        let between: u64 = segments.range(from.segment..end.segment).map(|(_, bytes)| bytes).sum();
+        (between + end.offset).saturating_sub(from.offset)
+    }
+
+    /// A place at least `bytes` before the end of what is appended, or the log's beginning.
+    #[must_use]
+    pub fn before_end(&self, bytes: u64) -> LogPosition {
+        let end = self.appended();
+        if end.offset >= bytes + HEADER_BYTES {
+            return LogPosition::new(end.segment, end.offset - bytes);
+        }
+        let mut left = bytes.saturating_sub(end.offset);
+        let segments = lock(&self.core.segments);
+        for (index, length) in segments.range(..end.segment).rev() {
+            if *length >= left {
+                return LogPosition::new(*index, HEADER_BYTES);
+            }
+            left -= length;
+        }
+        let first = segments.keys().next().copied();
+        LogPosition::new(first.unwrap_or(end.segment), HEADER_BYTES)
+    }
+
     /// Removes the segments that hold nothing at or after `upto`, oldest first. Returns how many.
     /// Waits for the directory's fsync: call it from a thread that may.
     ///

@@ -141,7 +141,7 @@ impl Store {
             difference += self.difference(frozen, &key, below_active, below_frozen)?;
         }
         difference += self.difference(&self.active, &key, all, below_active)?;
-        difference -= self.due_objects(&key, all, now_ms)?;
+        difference -= self.due_objects(&key, server, all, now_ms)?;
         let settled = self.totals.live.get(&key).copied().unwrap_or(0);
         Ok(settled.saturating_add_signed(difference))
     }
@@ -162,12 +162,13 @@ impl Store {
     fn due_objects(
         &self,
         key: &[u8],
+        server: ServerIndex,
         layers: Layers<'_, '_>,
         now_ms: u64,
     ) -> Result<i64, EngineError> {
         let mut seen: BTreeSet<Box<[u8]>> =
             self.reclaim.deferred().take(DUE_MAX).cloned().collect();
-        for due in self.due_keys(layers.file, now_ms, DUE_MAX)? {
+        for due in self.due_keys(server, layers.file, now_ms, DUE_MAX)? {
             let (_, physical) = split_expiry_key(&due)?;
             seen.insert(split_key(physical)?.0.into());
         }

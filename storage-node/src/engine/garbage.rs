@@ -22,6 +22,7 @@ use crate::engine::EngineError;
 use crate::engine::file::FileReader;
 use crate::engine::layers::Place;
 use crate::engine::memtable::{GarbageMark, Origin};
+use crate::engine::reclaim::SafeTimes;
 use crate::engine::store::Store;
 use crate::engine::visible::Hiding;
 
@@ -65,7 +66,7 @@ impl Store {
     /// Looks at up to `max` records of objects that may have hidden fields.
     pub(super) fn reclaim_garbage(
         &mut self,
-        now_ms: u64,
+        safe: &SafeTimes,
         max: usize,
     ) -> Result<usize, EngineError> {
         let reader = self.reader()?;
@@ -74,6 +75,7 @@ impl Store {
             let Some(pass) = self.next_pass(&reader)? else {
                 break;
             };
+            let now_ms = safe.of(&pass.prefix)?;
             handled += 1 + self.reclaim_fields(&reader, pass, now_ms, max - handled)?;
         }
         Ok(handled)

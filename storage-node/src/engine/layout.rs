@@ -90,7 +90,9 @@ pub struct Checkpoint {
     pub positions: BTreeMap<Stream, Lsn>,
     /// The greatest time of a record in the file.
     pub hlc: Hlc,
-    /// The place in the log up to which everything is in the file. The engine does not look inside.
+    /// The greatest place in the log of a record in the file: the log must be durable behind it. What
+    /// is in the file is said by `positions`, since a record of another lane that stands before this
+    /// place may be applied later. The engine does not look inside.
     pub log_mark: (u64, u64),
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Store`] applies log records to the active memtable, answers reads from the memtables and the
 //! file, and hands frozen memtables to a flush that runs on another thread. It does not know the
-//! log: it is told where a record stands, and says up to where everything is in the file. It does
+//! log: it is told where a record stands, and says from where on the log is still needed. It does
 //! not evaluate operations either; evaluation reads through [`View`] and decides with [`visible`].
 //!
 //! Invariants kept here:
@@ -14,6 +14,7 @@
 
 mod chunk;
 mod counts;
+mod digest;
 mod entry;
 pub mod error;
 mod file;
@@ -32,6 +33,7 @@ mod tests;
 pub mod view;
 pub mod visible;
 
+pub use digest::{BUCKETS, DigestKey, DigestKeys, DigestPage, bucket_of};
 pub use error::EngineError;
 pub use flush::{FlushDone, FlushJob};
 pub use layout::{Checkpoint, StoreIdentity};

@@ -1,14 +1,20 @@
 //! Expired records become tombstones of their own version: locally, not in the log.
 //! Replaying the log may bring an expired record back; it is hidden by its time and reclaimed again.
 //!
-//! Both memtables and the file have an index ordered by expiry. A slice takes the next due keys of
-//! each behind a cursor; the cursor of the file starts over after each flush, which has removed what
-//! was handled. Objects whose records cannot simply go (see [`crate::engine::garbage`]) are handed
+//! Whether something has expired is the decision of its lane's leader: until the leader's clock has
+//! passed the expiry, it may still give the object a later one. So each lane has its own *safe time*,
+//! up to which everything that its leader decided is applied here.
+//!
+//! Both memtables and the file have an index ordered by expiry, of all lanes. A slice takes the next
+//! due keys of each behind a cursor; the cursor of the file starts over after each flush, which has
+//! removed what was handled. What is passed over because its lane's time is behind is noted, and the
+//! cursor goes back to it when that time has come. Objects whose records cannot simply go (see [`crate::engine::garbage`]) are handed
 //! to the garbage pass.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
+use common::ids::ServerIndex;
 use common::key::{HEADER_SUFFIX, NAMED_SUFFIX_START, UNNAMED_SUFFIX};
 use common::stored::{Body, Stored};
 
@@ -18,14 +24,81 @@ use crate::engine::garbage::Pass;
 use crate::engine::layers::Place;
 use crate::engine::layout::{split_expiry_key, split_key};
 use crate::engine::memtable::{Memtable, Origin};
-use crate::engine::store::Store;
+use crate::engine::store::{Store, lane_of};
 
-/// How far the reclaim has come. Cursors are the last keys handled.
+/// Up to when each lane's expired records may be reclaimed, in milliseconds since 1970.
+#[derive(Debug)]
+pub(super) struct SafeTimes {
+    /// By server index.
+    lanes: Vec<u64>,
+}
+
+impl SafeTimes {
+    fn of_lane(&self, server: ServerIndex) -> u64 {
+        self.lanes.get(usize::from(server.0)).copied().unwrap_or(0)
+    }
+
+    /// That of the object with this prefix.
+    pub(super) fn of(&self, prefix: &[u8]) -> Result<u64, EngineError> {
+        let servers = u8::try_from(self.lanes.len()).expect("made of a range of u8");
+        Ok(self.of_lane(lane_of(prefix, servers)?))
+    }
+
+    fn max(&self) -> u64 {
+        self.lanes.iter().copied().max().unwrap_or(0)
+    }
+}
+
+/// How far one expiry index was walked.
+#[derive(Debug, Default)]
+struct Cursor {
+    /// The last key that was looked at.
+    after: Vec<u8>,
+    /// By lane, the earliest expiry that was passed over because the lane's time was behind it.
+    held: BTreeMap<ServerIndex, u64>,
+}
+
+impl Cursor {
+    /// Where to go on so as to meet everything of a lane that is not handled.
+    fn after_for(&self, server: ServerIndex) -> Vec<u8> {
+        match self.held.get(&server) {
+            // All keys of that time are longer, so they stand behind it.
+            Some(expire_at) => expire_at.to_be_bytes().to_vec(),
+            None => self.after.clone(),
+        }
+    }
+
+    fn hold(&mut self, server: ServerIndex, expire_at: u64) {
+        let held = self.held.entry(server).or_insert(expire_at);
+        *held = expire_at.min(*held);
+    }
+
+    /// Goes back to what was passed over and may be reclaimed now.
+    fn release(&mut self, safe: &SafeTimes) {
+        let due = |(server, expire_at): (&ServerIndex, &u64)| {
+            (*expire_at <= safe.of_lane(*server)).then_some(*expire_at)
+        };
+        if let Some(first) = self.held.iter().filter_map(due).min() {
+            self.held.retain(|server, expire_at| *expire_at > safe.of_lane(*server));
+            self.after = first.to_be_bytes().to_vec();
+        }
+    }
+
+    /// Goes back far enough to meet a key with this expiry.
+    fn back_to(&mut self, expire_at: u64) {
+        let before = expire_at.to_be_bytes();
+        if *self.after > before[..] {
+            self.after = before.to_vec();
+        }
+    }
+}
+
+/// How far the reclaim has come.
 #[derive(Debug, Default)]
 pub(super) struct ReclaimState {
-    active_after: Vec<u8>,
-    frozen_after: Vec<u8>,
-    file_after: Vec<u8>,
+    active: Cursor,
+    frozen: Cursor,
+    file: Cursor,
     /// Expired objects that are still counted, because they are left to the garbage pass.
     deferred: BTreeSet<Box<[u8]>>,
     /// Objects that may have got hidden fields and were not looked at since.
@@ -41,8 +114,8 @@ pub(super) struct ReclaimState {
 impl ReclaimState {
     /// A record with this expiry (0 is none) was put into the active memtable.
     pub(super) fn on_expiry(&mut self, expire_at: u64) {
-        if expire_at != 0 && *self.active_after >= expire_at.to_be_bytes()[..] {
-            self.active_after.clear();
+        if expire_at != 0 {
+            self.active.back_to(expire_at);
         }
     }
 
@@ -53,13 +126,13 @@ impl ReclaimState {
 
     /// The active memtable was frozen.
     pub(super) fn on_freeze(&mut self) {
-        self.frozen_after = std::mem::take(&mut self.active_after);
+        self.frozen = std::mem::take(&mut self.active);
     }
 
     /// The frozen memtable is in the file.
     pub(super) fn on_flushed(&mut self) {
-        self.frozen_after.clear();
-        self.file_after.clear();
+        self.frozen = Cursor::default();
+        self.file = Cursor::default();
         self.walk_after.clear();
         self.walked = false;
     }
@@ -83,42 +156,58 @@ impl ReclaimState {
 }
 
 impl Store {
-    /// Reclaims a bounded slice of what has expired or is hidden. Returns how many records and
-    /// objects it looked at; 0 means that nothing is left to do before the next flush or `now_ms`.
+    /// Reclaims a bounded slice of what has expired or is hidden. `safe_ms` says for each lane, by
+    /// server index, up to when everything its leader decided is applied here, in milliseconds since
+    /// 1970 and not ahead of this server's clock: what expires later stays. On the leader itself that
+    /// is now; 0 reclaims nothing by time. Returns how many records and objects it looked at; 0 means
+    /// that nothing is left to do before the next flush or before a safe time has risen.
     ///
     /// # Errors
     /// The file cannot be read or is damaged.
-    pub fn reclaim(&mut self, now_ms: u64, slice_max: usize) -> Result<usize, EngineError> {
-        let handled = self.reclaim_due(now_ms, slice_max)?;
-        Ok(handled + self.reclaim_garbage(now_ms, slice_max.saturating_sub(handled))?)
+    pub fn reclaim(
+        &mut self,
+        safe_ms: impl Fn(ServerIndex) -> u64,
+        slice_max: usize,
+    ) -> Result<usize, EngineError> {
+        let lanes = (0..self.options.servers).map(|server| safe_ms(ServerIndex(server)));
+        let safe = SafeTimes { lanes: lanes.collect() };
+        let handled = self.reclaim_due(&safe, slice_max)?;
+        Ok(handled + self.reclaim_garbage(&safe, slice_max.saturating_sub(handled))?)
     }
 
-    fn reclaim_due(&mut self, now_ms: u64, max: usize) -> Result<usize, EngineError> {
+    fn reclaim_due(&mut self, safe: &SafeTimes, max: usize) -> Result<usize, EngineError> {
         let reader = self.reader()?;
         let mut handled = 0;
-        for index in [Index::Active, Index::Frozen, Index::File] {
-            let keys = self.due_keys_of(index, &reader, now_ms, max - handled)?;
+        for index in INDEXES {
+            let cursor = self.reclaim.cursor_mut(index);
+            cursor.release(safe);
+            let after = cursor.after.clone();
+            let keys = self.due_keys_of(index, &after, &reader, safe.max(), max - handled)?;
             for key in &keys {
-                self.reclaim_key(&reader, key)?;
+                self.reclaim_key(index, &reader, key, safe)?;
             }
             handled += keys.len();
             if let Some(last) = keys.last() {
-                *self.reclaim.cursor(index) = last.to_vec();
+                // What was put meanwhile are tombstones; without an expiry they moved no cursor.
+                self.reclaim.cursor_mut(index).after = last.to_vec();
             }
         }
         Ok(handled)
     }
 
-    /// Up to `max` due keys of each index that were not handled yet.
+    /// Up to `max` keys of each index that are due at `now_ms`, among them all of a lane that were
+    /// not handled yet.
     pub(super) fn due_keys(
         &self,
+        server: ServerIndex,
         file: &FileReader,
         now_ms: u64,
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let mut keys = Vec::new();
-        for index in [Index::Active, Index::Frozen, Index::File] {
-            keys.extend(self.due_keys_of(index, file, now_ms, max)?);
+        for index in INDEXES {
+            let after = self.reclaim.cursor(index).after_for(server);
+            keys.extend(self.due_keys_of(index, &after, file, now_ms, max)?);
         }
         Ok(keys)
     }
@@ -126,25 +215,37 @@ impl Store {
     fn due_keys_of(
         &self,
         index: Index,
+        after: &[u8],
         file: &FileReader,
         now_ms: u64,
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
-        let state = &self.reclaim;
         Ok(match index {
-            Index::Active => due_in(&self.active.table, &state.active_after, now_ms, max),
+            Index::Active => due_in(&self.active.table, after, now_ms, max),
             Index::Frozen => match self.frozen_table() {
-                Some(table) => due_in(table, &state.frozen_after, now_ms, max),
+                Some(table) => due_in(table, after, now_ms, max),
                 None => Vec::new(),
             },
-            Index::File => file.expiry_after(&state.file_after, now_ms, max)?,
+            Index::File => file.expiry_after(after, now_ms, max)?,
         })
     }
 
-    /// Reclaims the record that a due key of an expiry index names, if it is still that record.
-    fn reclaim_key(&mut self, reader: &FileReader, key: &[u8]) -> Result<(), EngineError> {
+    /// Reclaims the record that a due key of an expiry index names, if it is still that record and its
+    /// lane's time has come.
+    fn reclaim_key(
+        &mut self,
+        index: Index,
+        reader: &FileReader,
+        key: &[u8],
+        safe: &SafeTimes,
+    ) -> Result<(), EngineError> {
         let (expire_at, key) = split_expiry_key(key)?;
         let (prefix, suffix) = split_key(key)?;
+        let server = lane_of(prefix, self.options.servers)?;
+        if expire_at > safe.of_lane(server) {
+            self.reclaim.cursor_mut(index).hold(server, expire_at);
+            return Ok(());
+        }
         let layers = self.layers(reader);
         let Some(record) = layers.record(prefix, suffix)? else {
             return Ok(());
@@ -179,6 +280,8 @@ impl Store {
     }
 }
 
+const INDEXES: [Index; 3] = [Index::Active, Index::Frozen, Index::File];
+
 /// The indexes of what expires when.
 #[derive(Clone, Copy, Debug)]
 enum Index {
@@ -188,11 +291,19 @@ enum Index {
 }
 
 impl ReclaimState {
-    fn cursor(&mut self, index: Index) -> &mut Vec<u8> {
+    fn cursor(&self, index: Index) -> &Cursor {
         match index {
-            Index::Active => &mut self.active_after,
-            Index::Frozen => &mut self.frozen_after,
-            Index::File => &mut self.file_after,
+            Index::Active => &self.active,
+            Index::Frozen => &self.frozen,
+            Index::File => &self.file,
+        }
+    }
+
+    fn cursor_mut(&mut self, index: Index) -> &mut Cursor {
+        match index {
+            Index::Active => &mut self.active,
+            Index::Frozen => &mut self.frozen,
+            Index::File => &mut self.file,
         }
     }
 }

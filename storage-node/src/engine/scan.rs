@@ -1,11 +1,15 @@
 //! Objects of a lane in the order of their hash positions: what SCAN, KEYS and export are made of.
 
+use std::ops::ControlFlow;
+
+use common::address::Object;
 use common::hash::POSITION_BITS;
 use common::ids::ServerIndex;
 use common::key::{decode_object_prefix, put_namespace_prefix, put_position_prefix};
 use common::reply::ObjectKind;
 
 use crate::engine::EngineError;
+use crate::engine::file::FileReader;
 use crate::engine::layers::FileObjects;
 use crate::engine::store::{Layer, Store, server_of};
 
@@ -45,31 +49,17 @@ impl Store {
         let mut start = Vec::new();
         put_position_prefix(&mut start, namespace, from);
 
-        extend_order(&self.active);
-        let active_order = self.active.order.borrow();
-        let mut active = active_order.from(&self.active.table, &start).peekable();
-        let frozen_order = self.frozen.as_ref().map(|frozen| {
-            extend_order(frozen);
-            (frozen.order.borrow(), &frozen.table)
-        });
-        let mut frozen =
-            frozen_order.iter().flat_map(|(order, table)| order.from(table, &start)).peekable();
-        let mut file = FileObjects::new(&reader, &start)?;
-
         let looked_at_max = max.saturating_mul(LOOKED_AT_PER_OBJECT).max(LOOKED_AT_MIN);
         let (mut visited, mut looked_at, mut last_position) = (0, 0, None);
-        loop {
-            let memory = [active.peek(), frozen.peek()].into_iter().flatten().copied();
-            let next = memory.chain(file.peek()).min();
-            let Some(prefix) = next.filter(|prefix| prefix.starts_with(&within)) else {
-                return Ok(None);
-            };
-            let (object, position) = decode_object_prefix(prefix).map_err(|e| {
-                EngineError::damaged(reader.path(), format!("a key is no key: {e}"))
-            })?;
+        let mut next = None;
+        self.objects(&reader, &start, |prefix, object, position| {
+            if !prefix.starts_with(&within) {
+                return Ok(ControlFlow::Break(()));
+            }
             let full = visited >= max || looked_at >= looked_at_max;
             if full && last_position != Some(position) {
-                return Ok(Some(position));
+                next = Some(position);
+                return Ok(ControlFlow::Break(()));
             }
             last_position = Some(position);
             looked_at += 1;
@@ -79,6 +69,40 @@ impl Store {
                     visit(position, object.name, kind);
                     visited += 1;
                 }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(next)
+    }
+
+    /// Visits the objects of all layers and lanes in key order, dead ones included, beginning at the
+    /// first prefix that is not below `start`, until `visit` breaks: prefix, object and position.
+    pub(super) fn objects(
+        &self,
+        reader: &FileReader,
+        start: &[u8],
+        mut visit: impl FnMut(&[u8], Object<'_>, u64) -> Result<ControlFlow<()>, EngineError>,
+    ) -> Result<(), EngineError> {
+        extend_order(&self.active);
+        let active_order = self.active.order.borrow();
+        let mut active = active_order.from(&self.active.table, start).peekable();
+        let frozen_order = self.frozen.as_ref().map(|frozen| {
+            extend_order(frozen);
+            (frozen.order.borrow(), &frozen.table)
+        });
+        let mut frozen =
+            frozen_order.iter().flat_map(|(order, table)| order.from(table, start)).peekable();
+        let mut file = FileObjects::new(reader, start)?;
+        loop {
+            let memory = [active.peek(), frozen.peek()].into_iter().flatten().copied();
+            let Some(prefix) = memory.chain(file.peek()).min() else {
+                return Ok(());
+            };
+            let (object, position) = decode_object_prefix(prefix).map_err(|e| {
+                EngineError::damaged(reader.path(), format!("a key is no key: {e}"))
+            })?;
+            if visit(prefix, object, position)?.is_break() {
+                return Ok(());
             }
             active.next_if(|p| *p == prefix);
             frozen.next_if(|p| *p == prefix);

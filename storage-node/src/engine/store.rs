@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::codec::DecodeError;
 use common::hash::KeyHash;
 use common::ids::{Lsn, ServerIndex, Stream};
 use common::key::{HEADER_SUFFIX, decode_object_prefix};
@@ -49,10 +50,16 @@ pub(super) struct Layer {
     pub(super) table: Arc<Memtable>,
     pub(super) counts: RefCell<CountCache>,
     pub(super) order: RefCell<OrderIndex>,
+    /// The lowest place in the log of a record that was applied to the table. A record may be applied
+    /// after ones that stand behind it, so it is not that of the first record.
     first_mark: Option<(u64, u64)>,
 }
 
 impl Layer {
+    fn mark(&mut self, log_mark: (u64, u64)) {
+        self.first_mark = Some(self.first_mark.map_or(log_mark, |first| first.min(log_mark)));
+    }
+
     fn is_empty(&self) -> bool {
         self.first_mark.is_none() && self.table.objects() == 0
     }
@@ -162,10 +169,12 @@ impl Store {
         self.file_bytes
     }
 
-    /// The place in the log of the first record that is not in the file yet.
+    /// The lowest place in the log of an applied record that is not in the file yet. Nothing behind it
+    /// may be released from the log.
     #[must_use]
     pub fn oldest_unflushed(&self) -> Option<(u64, u64)> {
-        self.frozen.as_ref().and_then(|frozen| frozen.first_mark).or(self.active.first_mark)
+        let frozen = self.frozen.as_ref().and_then(|frozen| frozen.first_mark);
+        [frozen, self.active.first_mark].into_iter().flatten().min()
     }
 
     /// Why the group takes no writes any more; reads go on. It ends with a restart.
@@ -175,7 +184,9 @@ impl Store {
     }
 
     /// Applies a log record that stands at `log_mark`. A record that was applied before changes
-    /// nothing.
+    /// nothing. Records of one stream come in their order; records of different streams in any order,
+    /// whatever their places in the log. One without mutations, such as the start of a stream, only
+    /// moves its stream's position.
     ///
     /// # Errors
     /// A key is no physical key; nothing was changed.
@@ -199,7 +210,7 @@ impl Store {
         self.applied.insert(head.stream, head.lsn);
         self.hlc = self.hlc.max(head.hlc);
         self.log_mark = self.log_mark.max(log_mark);
-        self.active.first_mark.get_or_insert(log_mark);
+        self.active.mark(log_mark);
         Ok(())
     }
 
@@ -340,8 +351,13 @@ impl View for Store {
     }
 }
 
-/// The home server of the object with this prefix.
+/// The home server of the object with this prefix, which was checked before.
 pub(super) fn server_of(prefix: &[u8], servers: u8) -> ServerIndex {
-    let (object, _) = decode_object_prefix(prefix).expect("checked when it was applied");
-    KeyHash::of(object).server_index(servers)
+    lane_of(prefix, servers).expect("checked when it was applied")
+}
+
+/// The home server of the object with a prefix that comes from a file or from outside.
+pub(super) fn lane_of(prefix: &[u8], servers: u8) -> Result<ServerIndex, DecodeError> {
+    let (object, _) = decode_object_prefix(prefix)?;
+    Ok(KeyHash::of(object).server_index(servers))
 }

@@ -19,23 +19,28 @@ pub struct Changes {
     by_key: BTreeMap<Arc<[u8]>, Change>,
     headers: usize,
     bytes: usize,
+    weak: usize,
 }
 
 /// One changed key's content and the record it came with.
 #[derive(Debug)]
 struct Change {
     lsn: Lsn,
+    /// Nobody has to wait until it is official.
+    weak: bool,
     stored: Vec<u8>,
 }
 
 impl Changes {
     /// Sets a key's content, encoded as [`Stored`]. `lsn` is the record it belongs to; a draft,
-    /// which has no number yet, gives the default.
-    pub fn set(&mut self, key: Arc<[u8]>, stored: Vec<u8>, lsn: Lsn) {
+    /// which has no number yet, gives the default. Of what is `weak` an answer may tell before it is
+    /// official.
+    pub fn set(&mut self, key: Arc<[u8]>, stored: Vec<u8>, lsn: Lsn, weak: bool) {
         self.headers += usize::from(is_header(&stored));
         self.bytes += key.len() + stored.len();
+        self.weak += usize::from(weak);
         let key_bytes = key.len();
-        if let Some(old) = self.by_key.insert(key, Change { lsn, stored }) {
+        if let Some(old) = self.by_key.insert(key, Change { lsn, weak, stored }) {
             self.forget(key_bytes, &old);
         }
     }
@@ -51,6 +56,7 @@ impl Changes {
     fn forget(&mut self, key_bytes: usize, old: &Change) {
         self.headers -= usize::from(is_header(&old.stored));
         self.bytes -= key_bytes + old.stored.len();
+        self.weak -= usize::from(old.weak);
     }
 
     /// Removes everything.
@@ -76,10 +82,24 @@ impl Changes {
         self.bytes
     }
 
-    /// Whether the key is changed.
+    /// Whether the key is changed, and not weakly.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.by_key.contains_key(key)
+        self.by_key.get(key).is_some_and(|change| !change.weak)
+    }
+
+    /// Whether a key from `from` on that begins with `prefix` is changed, and not weakly.
+    #[must_use]
+    pub fn contains_from(&self, prefix: &[u8], from: &[u8]) -> bool {
+        (self.by_key.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .any(|(_, change)| !change.weak)
+    }
+
+    /// Whether a change is weak.
+    #[must_use]
+    pub fn has_weak(&self) -> bool {
+        self.weak > 0
     }
 
     /// The changed keys from `from` on that begin with `prefix`, in key order.

@@ -26,8 +26,14 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Adds what the record `lsn` changes. Records come in the order of their numbers.
-    pub fn push<'m>(&mut self, lsn: Lsn, mutations: impl IntoIterator<Item = Mutation<'m>>) {
+    /// Adds what the record `lsn` changes. Records come in the order of their numbers. Of a `weak`
+    /// one (`acks: 1`) answers may tell before it is official.
+    pub fn push<'m>(
+        &mut self,
+        lsn: Lsn,
+        weak: bool,
+        mutations: impl IntoIterator<Item = Mutation<'m>>,
+    ) {
         assert!(
             self.order.back().is_none_or(|(last, _)| *last < lsn),
             "pending records are pushed in the order of their numbers"
@@ -37,7 +43,7 @@ impl Overlay {
             let mut stored = Vec::with_capacity(mutation.stored.encoded_bytes());
             mutation.stored.encode(&mut stored);
             self.order.push_back((lsn, Arc::clone(&key)));
-            self.changes.set(key, stored, lsn);
+            self.changes.set(key, stored, lsn, weak);
         }
     }
 
@@ -52,6 +58,12 @@ impl Overlay {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// Whether some of it is weak: an answer that does not wait has to tell of it.
+    #[must_use]
+    pub fn has_weak(&self) -> bool {
+        self.changes.has_weak()
     }
 
     /// Bytes of the pending keys and contents.
@@ -124,6 +136,6 @@ impl Overlay {
     }
 
     fn has(&self, prefix: &[u8], from: &[u8]) -> bool {
-        self.changes.range(prefix, from).next().is_some()
+        self.changes.contains_from(prefix, from)
     }
 }

@@ -28,6 +28,20 @@ impl LeaseHolder {
         Self { voters, terms: BTreeMap::new(), renew_at_ms: 0 }
     }
 
+    /// A newer voter set came into force: grants of voters that belong to both still count, the
+    /// others' do not, and a renewal is due now.
+    pub fn set_voters(&mut self, voters: Vec<NodeId>) {
+        for grants in self.terms.values_mut() {
+            let of = |voter: &NodeId| {
+                let place = self.voters.iter().position(|old| old == voter)?;
+                grants.get(place).copied().flatten()
+            };
+            *grants = voters.iter().map(of).collect();
+        }
+        self.voters = voters;
+        self.renew_at_ms = 0;
+    }
+
     /// This node leads a lane: its lease is asked for with the next renewal, which is due now.
     pub fn begin(&mut self, term: Term) {
         self.terms.entry(term).or_insert_with(|| vec![None; self.voters.len()]);
@@ -111,5 +125,21 @@ mod tests {
         holder.end(term);
         holder.on_granted(NodeId(3), 2_000, &[term]);
         assert!(!holder.holds(2_001, term), "I18");
+    }
+
+    #[test]
+    fn grants_of_voters_that_left_do_not_count() {
+        let term = Term { lane: Lane::default(), since: Epoch(4) };
+        let mut holder = LeaseHolder::new(vec![NodeId(1), NodeId(2), NodeId(3)]);
+        holder.begin(term);
+        holder.on_granted(NodeId(1), 900, &[term]);
+        holder.on_granted(NodeId(3), 1_000, &[term]);
+        holder.set_voters(vec![NodeId(4), NodeId(3), NodeId(2)]);
+        assert!(!holder.holds(1_001, term), "of the new voters one granted");
+        assert_eq!(holder.poll_timeout(), Some(0));
+        holder.on_granted(NodeId(1), 1_100, &[term]);
+        assert!(!holder.holds(1_101, term), "no voter any more");
+        holder.on_granted(NodeId(4), 1_100, &[term]);
+        assert_eq!(holder.until_ms(term), Some(2_350), "1000 + 1350: the weaker of two");
     }
 }

@@ -165,6 +165,8 @@ pub struct Pull {
     pub written: Lsn,
     /// Records of this stream that are durable there.
     pub durable: Lsn,
+    /// It is about to stop: once out of R it must not be needed again.
+    pub leaving: bool,
 }
 
 /// The answer to a pull or a copy.

@@ -10,6 +10,7 @@
 //! - [`lease`]: who may answer reads (guarantees 3)
 //! - [`lane`]: one lane on one server: leader, follower (guarantees 2.5, 3, 4.2)
 //! - [`member`]: one group on one server: what it wants from the register (guarantees 3, 4)
+//! - [`wire`]: the bytes of what the machines say to each other, and of a voter's slot on disk
 //!
 //! The simulator in `integration-tests/sim` runs these machines; [`rules::Rules`] switches single
 //! rules off there, so that its checkers are known to find what they look for.
@@ -23,3 +24,4 @@ pub mod position;
 pub mod register;
 pub mod rules;
 pub mod timing;
+pub mod wire;

@@ -46,6 +46,22 @@ pub struct Holdings {
 }
 
 impl Holdings {
+    /// What a data file says was applied: of each stream the last applied record. Only official
+    /// records are applied, in their order, so the older positions are where those streams end.
+    /// Taking the log's records in their order completes it.
+    #[must_use]
+    pub fn restore(positions: impl IntoIterator<Item = Position>) -> Self {
+        let mut streams: BTreeMap<Epoch, Lsn> = BTreeMap::new();
+        for at in positions.into_iter().filter(|at| at.lsn > Lsn(0)) {
+            let last = streams.entry(at.epoch).or_default();
+            *last = at.lsn.max(*last);
+        }
+        let mut ends: Vec<_> =
+            streams.iter().map(|(&epoch, &lsn)| Position { epoch, lsn }).collect();
+        ends.pop();
+        Self { streams, ends }
+    }
+
     /// The last record that counts.
     #[must_use]
     pub fn last(&self) -> Position {
@@ -94,6 +110,18 @@ impl Holdings {
         true
     }
 
+    /// Takes `count` records of a stream that has begun, beginning with `first`, if that is the next
+    /// one. Says whether it did.
+    pub fn take_run(&mut self, epoch: Epoch, first: Lsn, count: u64) -> bool {
+        match self.streams.get_mut(&epoch) {
+            Some(last) if last.next() == first => {
+                last.0 += count;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// What is held but does not count: behind an end, or of a stream that never began.
     #[must_use]
     pub fn void(&self) -> Vec<Span> {
@@ -108,6 +136,13 @@ impl Holdings {
             .collect()
     }
 
+    /// How many records `chain` counts that somebody with `have` lacks.
+    #[must_use]
+    pub fn lacks(chain: &[Position], have: &[Position]) -> u64 {
+        let lacking = |end: &Position| end.lsn.0.saturating_sub(held_of(have, end.epoch).0);
+        chain.iter().map(lacking).fold(0, u64::saturating_add)
+    }
+
     /// What `chain` counts and somebody with `have` lacks, in the order to append, at most `max`
     /// records.
     #[must_use]
@@ -115,8 +150,7 @@ impl Holdings {
         let mut left = max;
         let mut spans = Vec::new();
         for end in chain {
-            let held = have.iter().find(|position| position.epoch == end.epoch);
-            let held = held.map_or(Lsn(0), |position| position.lsn);
+            let held = held_of(have, end.epoch);
             if held >= end.lsn || left == 0 {
                 continue;
             }
@@ -126,6 +160,10 @@ impl Holdings {
         }
         spans
     }
+}
+
+fn held_of(have: &[Position], epoch: Epoch) -> Lsn {
+    have.iter().find(|at| at.epoch == epoch).map_or(Lsn(0), |at| at.lsn)
 }
 
 #[cfg(test)]
@@ -164,5 +202,47 @@ mod tests {
         assert!(held.take(&start));
         assert_eq!(held.chain(), [at(3, 8), at(7, 1)]);
         assert_eq!(held.void(), [Span { epoch: Epoch(5), first: Lsn(1), last: Lsn(2) }]);
+    }
+
+    #[test]
+    fn a_run_is_taken_like_its_records_one_by_one() {
+        let mut held = Holdings::default();
+        assert!(!held.take_run(Epoch(3), Lsn(1), 4), "the stream has not begun");
+        put(&mut held, 3, 1..=2, &[]);
+        let mut single = held.clone();
+        assert!(held.take_run(Epoch(3), Lsn(3), 4));
+        assert!(!held.take_run(Epoch(3), Lsn(6), 1), "3:6 is held, 3:7 is next");
+        put(&mut single, 3, 3..=6, &[]);
+        assert_eq!(held, single);
+    }
+
+    #[test]
+    fn a_data_file_and_the_rest_of_the_log_give_what_the_whole_log_gives() {
+        let start = |epoch, ends: &[Position]| Head { at: at(epoch, 1), ends: Some(ends.to_vec()) };
+        let next = |epoch, lsn| Head { at: at(epoch, lsn), ends: None };
+        // 3:4, 3:5 and all of stream 5 are void.
+        let mut log = vec![start(2, &[]), next(2, 2), start(3, &[at(2, 2)])];
+        log.extend((2..=5).map(|lsn| next(3, lsn)));
+        log.extend([start(5, &[at(2, 2), at(3, 2)]), next(5, 2)]);
+        log.extend([start(7, &[at(2, 2), at(3, 3)]), next(7, 2), next(7, 3)]);
+        let mut whole = Holdings::default();
+        assert!(log.iter().all(|head| whole.take(head)));
+        assert_eq!(whole.chain(), [at(2, 2), at(3, 3), at(7, 3)]);
+        let applied: [&[Position]; 6] = [
+            &[],
+            &[at(2, 1)],
+            &[at(2, 2)],
+            &[at(2, 2), at(3, 2)],
+            &[at(2, 2), at(3, 3), at(7, 1)],
+            &[at(2, 2), at(3, 3), at(7, 3)],
+        ];
+        for applied in applied {
+            let mut held = Holdings::restore(applied.iter().copied());
+            assert_eq!(held.chain(), applied);
+            log.iter().for_each(|head| {
+                held.take(head);
+            });
+            assert_eq!(held, whole, "{applied:?}");
+        }
     }
 }

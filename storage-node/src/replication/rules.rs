@@ -2,7 +2,8 @@
 
 /// Which rules hold. In production all of them; a simulator removes one to prove its checkers.
 ///
-/// Each is named after the mutant of the executable model that removes it.
+/// Each is named after the mutant of the executable model that removes it; the last ones are not in
+/// the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// `NoSeal`: a new leader asks R to promise its epoch and takes the best log.
@@ -33,6 +34,8 @@ pub struct Rules {
     pub include_until_epoch: bool,
     /// `AmnesiacShrinks`: a server that may have forgotten asks for nothing until it caught up.
     pub amnesiac_waits: bool,
+    /// `StrangerTakesPart`: another data directory under the same node id is another member.
+    pub store_is_member: bool,
 }
 
 impl Default for Rules {
@@ -52,13 +55,14 @@ impl Default for Rules {
             add_after_acks: true,
             include_until_epoch: true,
             amnesiac_waits: true,
+            store_is_member: true,
         }
     }
 }
 
 impl Rules {
-    /// Names of the mutants, as in the model.
-    pub const MUTANTS: [&'static str; 14] = [
+    /// Names of the mutants.
+    pub const MUTANTS: [&'static str; 15] = [
         "NoSeal",
         "NoSelfSeal",
         "NoDedup",
@@ -73,6 +77,7 @@ impl Rules {
         "AddBeforeAcks",
         "IncludeEndsByTimeout",
         "AmnesiacShrinks",
+        "StrangerTakesPart",
     ];
 
     /// All rules but the one that this mutant removes; `None` for an unknown name.
@@ -94,6 +99,7 @@ impl Rules {
             "AddBeforeAcks" => &mut rules.add_after_acks,
             "IncludeEndsByTimeout" => &mut rules.include_until_epoch,
             "AmnesiacShrinks" => &mut rules.amnesiac_waits,
+            "StrangerTakesPart" => &mut rules.store_is_member,
             _ => return None,
         };
         *rule = false;

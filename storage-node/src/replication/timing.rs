@@ -8,6 +8,8 @@ pub const LEASE_VOTER_MS: u64 = 1_500;
 pub const LEASE_HOLDER_MS: u64 = 1_350;
 /// A server without a pull, or without progress while a record waits, is silent after this.
 pub const SILENT_MS: u64 = 1_000;
+/// A server whose address refuses connections is silent after this.
+pub const REFUSED_MS: u64 = 2 * HEARTBEAT_MS;
 /// A parked pull is answered after this in any case: the heartbeat of both sides.
 pub const HEARTBEAT_MS: u64 = 200;
 /// An unanswered message to a peer is repeated after this.
@@ -16,10 +18,14 @@ pub const REPEAT_MS: u64 = 300;
 pub const SEAL_WAIT_MS: u64 = 150;
 /// How long a lane is held for a hand-over before its leader goes on.
 pub const HOLD_MS: u64 = 500;
+/// After a hand-over that did not come about in that time the next one begins this much later.
+pub const HOLD_PAUSE_MS: u64 = 2_000;
 /// A register round without a majority is given up after this.
 pub const ROUND_MS: u64 = 400;
 /// Least pause between two register rounds of one node and group; jitter comes on top.
 pub const ROUND_PAUSE_MS: u64 = 40;
+/// What a group wants from its register is looked at this often.
+pub const LOOK_MS: u64 = 40;
 /// Longest jitter before a register round, so that two askers do not outbid each other for ever.
 pub const ROUND_JITTER_MS: u64 = 120;
 /// A server marked as leaving may ask for the mark's end after this: who set it is gone.

@@ -1,75 +1,138 @@
-//! Execution of operations: what is checked, evaluated and answered at once. What happens to a
-//! write after its evaluation is in `official`.
+//! The state of a worker's groups, and the execution of what changes nothing. Writes are in `write`;
+//! what happens to a record after its evaluation is in `official`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use common::durability::Acks;
 use common::failure::{Failure, FailureCode};
-use common::ids::LogicGroup;
-use common::log_record::{LogHead, LogRecordWriter};
+use common::ids::{Lane, LogicGroup, NodeId};
 use common::op::Op;
+use common::register::{Member, Register, VoterSet};
 use common::reply::{ObjectKind, Reply, ScanObject, ScanReply};
-use common::version::{HlcClock, Version};
+use common::version::HlcClock;
 use common::wire::request::{self, RequestHead};
 use common::wire::response;
-use rt::clock::DataClock;
+use rt::clock::{self, DataClock};
 
+use crate::catch_up::Want;
+use crate::control::Change;
 use crate::engine::EngineError;
-use crate::group::evaluate::{self, Draft, KeyBuffer, Moment, Refused};
+use crate::group::evaluate::{self, Draft, KeyBuffer, Refused};
+use crate::lane::DedupWindow;
+use crate::replication::action::Action;
+use crate::replication::lease::LeaseHolder;
+use crate::replication::position::Head;
 use crate::shared::Shared;
-use crate::worker::group::{Group, Held, OpenedGroup, SINCE, WaitingAnswer, Walk};
+use crate::worker::group::{Group, OpenedGroup};
+use crate::worker::lead::{Held, LeadLane, ParkedRequest, Service, WaitingAnswer};
+use crate::worker::links::Links;
 use crate::worker::peer::Peer;
-use crate::worker::turn::{Place, Turn};
+use crate::worker::start::{self, Started};
+use crate::worker::turn::Turn;
 
+/// With so many bytes of records that are not official, a lane takes no more writes: a server in
+/// step, or the voters that could take it out of R, do not answer (I14).
+const BACKLOG_BYTES_MAX: usize = 64 << 20;
 /// Most objects of one scan page.
 const SCAN_MAX: u32 = 10_000;
 
 /// The state of a worker's groups.
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
+    /// This worker's number.
+    pub(crate) index: usize,
     pub(crate) groups: BTreeMap<LogicGroup, Group>,
+    pub(crate) links: Links,
+    pub(super) leases: LeaseHolder,
+    pub(super) voters: VoterSet,
+    pub(super) dedup: DedupWindow,
+    /// How long records took from their evaluation at the leader to their application here.
+    pub(super) lag: metrics::Histogram,
     pub(crate) clock: DataClock,
     /// Wall time of the present turn, in milliseconds since 1970.
-    wall_ms: u64,
+    pub(super) wall_ms: u64,
+    /// Time of the present turn on a clock that also counts while the process is stopped.
+    pub(crate) mono_ms: u64,
     pub(crate) hlc: HlcClock,
     pub(super) turn: Turn,
-    draft: Draft,
-    keys: KeyBuffer,
+    pub(super) draft: Draft,
+    pub(super) keys: KeyBuffer,
     pub(super) touched: Vec<Rc<Peer>>,
-    /// Groups with records that are not official.
-    pub(super) pending: BTreeSet<LogicGroup>,
-    /// When writes that were not appended were logged last, in milliseconds since 1970.
+    /// When records that were not appended were logged last.
     pub(super) complained_ms: u64,
     /// The group that reclaim goes on with.
     pub(super) reclaim_next: LogicGroup,
     /// Memory of all memtables as of the last look.
     pub(crate) memtable_bytes: usize,
+    /// The oldest segment of the log as of the last look.
+    pub(super) released_segment: u64,
+    /// Which group waits for which ticket of the control thread.
+    pub(super) tickets: BTreeMap<u64, LogicGroup>,
+    pub(super) next_ticket: u64,
+    /// Requests whose lane is served again.
+    pub(super) resumed: Vec<ParkedRequest>,
+    /// Records that are to be read from the log, by follower.
+    pub(super) wants: BTreeMap<NodeId, Vec<Want>>,
+    /// What the control thread had no room for.
+    pub(super) unsent: Vec<(u64, Vec<Change>)>,
+    /// Kept for their capacity.
+    pub(super) actions: Vec<Action>,
+    pub(super) heads: Vec<Head>,
 }
 
 impl Core {
-    pub(crate) fn new(shared: Arc<Shared>, groups: Vec<OpenedGroup>, hlc: HlcClock) -> Self {
-        Self {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, started: Started) -> Self {
+        let voters = shared.voters.load_full().as_ref().clone();
+        let mut links = Links::default();
+        links.set_generation(voters.generation);
+        let mut core = Self {
             shared,
-            groups: groups.into_iter().map(|group| (group.id, Group::new(group))).collect(),
+            index,
+            groups: BTreeMap::new(),
+            links,
+            leases: LeaseHolder::new(voters.voters.clone()),
+            voters,
+            dedup: started.dedup,
+            lag: metrics::histogram!("fdht_node_replication_lag_seconds"),
             clock: DataClock::default(),
             wall_ms: 0,
-            hlc,
+            mono_ms: clock::boot_ms(),
+            hlc: HlcClock::starting_after(started.hlc),
             turn: Turn::default(),
             draft: Draft::default(),
             keys: KeyBuffer::default(),
             touched: Vec::new(),
-            pending: BTreeSet::new(),
             complained_ms: 0,
             reclaim_next: LogicGroup::default(),
             memtable_bytes: 0,
+            released_segment: 0,
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            resumed: Vec::new(),
+            wants: BTreeMap::new(),
+            unsent: Vec::new(),
+            actions: Vec::new(),
+            heads: Vec::new(),
+        };
+        core.add_groups(started.groups);
+        core
+    }
+
+    /// Takes groups over whose files were opened and whose log was replayed.
+    pub(crate) fn add_groups(&mut self, groups: Vec<OpenedGroup>) {
+        for opened in groups {
+            let me = Member { node: self.shared.node, store: self.shared.dir.store() };
+            let life = &self.shared.life;
+            let replica = start::replica(self.mono_ms, &opened, me, life, &self.voters);
+            self.groups.insert(opened.id, Group::new(opened, replica));
         }
     }
 
-    /// Looks at the clock, once for all operations of the turn that begins.
+    /// Looks at the clocks, once for all operations of the turn that begins.
     pub(crate) fn begin_turn(&mut self) {
         self.wall_ms = self.clock.wall_ms();
+        self.mono_ms = clock::boot_ms();
     }
 
     /// "Now" for expiry, in milliseconds since 1970.
@@ -87,8 +150,16 @@ impl Core {
                 return peer.fail(id, &failure);
             }
         };
-        if let Err(failure) = self.check(&head, &op) {
-            return peer.fail(id, &failure);
+        match self.check(&head, &op) {
+            Ok(Service::Holding) => {
+                let request = ParkedRequest { peer: Rc::clone(peer), id, request: body.to_vec() };
+                if let Some(lead) = self.lead_mut(head.lane) {
+                    lead.parked.push(request);
+                }
+                return;
+            }
+            Ok(_) => {}
+            Err(failure) => return peer.fail(id, &failure),
         }
         match &op {
             Op::Write(_) | Op::Batch(_) => self.write(peer, id, &head, &op),
@@ -100,7 +171,7 @@ impl Core {
     }
 
     /// What holds for every operation, before anything is looked up.
-    fn check(&self, head: &RequestHead, op: &Op<'_>) -> Result<(), Failure> {
+    fn check(&self, head: &RequestHead, op: &Op<'_>) -> Result<Service, Failure> {
         let node = &self.shared.name;
         let (lane, fail) = (head.lane, |code, why: String| {
             Err(Failure::new(code, format!("{} ({node}): {why}", head.lane.group)))
@@ -111,14 +182,18 @@ impl Core {
         let Some(group) = self.groups.get(&lane.group) else {
             return fail(FailureCode::UnknownGroup, "is not held here".into());
         };
-        if group.lane.stream.lane != lane || head.since != SINCE {
-            return fail(FailureCode::NotLeader, format!("does not lead {lane}"));
-        }
         if head.remaining_ms == 0 {
             return fail(FailureCode::DeadlinePassed, "the deadline passed".into());
         }
+        let lead = group.lane(lane.server).and_then(|lane| lane.lead.as_ref());
+        let service = match lead {
+            Some(lead) if lead.term.since == head.since && lead.service != Service::NotYet => {
+                lead.service
+            }
+            _ => return Err(self.not_leading(group, lane)),
+        };
         if op.is_read() {
-            return Ok(());
+            return Ok(service);
         }
         if let Some(reason) = &group.stopped {
             return fail(FailureCode::Stopped, format!("stopped: {reason}"));
@@ -126,57 +201,126 @@ impl Core {
         if let Some((code, reason)) = self.shared.write_refusal() {
             return fail(code, reason);
         }
-        Ok(())
+        let backlog = group.lane(lane.server).map_or(0, |lane| lane.backlog.bytes());
+        if backlog > BACKLOG_BYTES_MAX {
+            let why = "too many writes wait for the servers in step";
+            return fail(FailureCode::Busy, why.into());
+        }
+        Ok(service)
+    }
+
+    /// Why a lane is not served, or not in the term that was asked for, with what is known of it.
+    fn not_leading(&self, group: &Group, lane: Lane) -> Failure {
+        let place = format!("{} ({})", group.id, self.shared.name);
+        let Some(register) = group.replica.register() else {
+            let why = "its register is not known here: no majority of the voters answered yet, or \
+                       the group was never created (`fdht topology init` does that)";
+            return Failure::new(FailureCode::NotYet, format!("{place}: {why}"));
+        };
+        let lead = group.lane(lane.server).and_then(|lane| lane.lead.as_ref());
+        let (code, why) = match lead {
+            Some(LeadLane { service: Service::NotYet, .. }) => {
+                (FailureCode::NotYet, format!("leads {lane}, but settles older records first"))
+            }
+            _ => (FailureCode::NotLeader, format!("does not lead {lane} in that term")),
+        };
+        Failure::with_view(code, format!("{place}: {why}"), register.view())
+    }
+
+    /// Whether the lane's lease holds: asked after the data was read, before it is answered, on a
+    /// clock that also counts while the process is stopped (I8).
+    pub(super) fn lease_holds(&self, lane: Lane) -> Result<(), Failure> {
+        let group = self.groups.get(&lane.group);
+        let lead = group.and_then(|group| group.lane(lane.server)).and_then(|l| l.lead.as_ref());
+        if lead.is_some_and(|lead| clock::boot_ms() < lead.lease_until_ms) {
+            return Ok(());
+        }
+        let view = group.and_then(|group| group.replica.register()).map(Register::view);
+        let detail = format!(
+            "{} ({}): the lease of {lane} ended: no majority of the voters renews it",
+            lane.group, self.shared.name
+        );
+        Err(Failure::with_view(FailureCode::NotYet, detail, view.unwrap_or_default()))
+    }
+
+    pub(super) fn lead_mut(&mut self, lane: Lane) -> Option<&mut LeadLane> {
+        self.groups.get_mut(&lane.group)?.lane_mut(lane.server)?.lead.as_mut()
     }
 
     /// Whether the answer to `op` depends on a record that is not official.
-    fn touches_pending(&mut self, group: LogicGroup, op: &Op<'_>) -> bool {
-        let group = self.groups.get(&group);
-        group.is_some_and(|group| group.lane.overlay.touches(op, &mut self.keys))
+    fn touches_pending(&mut self, lane: Lane, op: &Op<'_>) -> bool {
+        let lead = self.groups.get(&lane.group).and_then(|group| group.lane(lane.server));
+        let lead = lead.and_then(|lane| lane.lead.as_ref());
+        lead.is_some_and(|lead| lead.overlay.touches(op, &mut self.keys))
     }
 
     /// Reads records. What depends on something pending is evaluated now, in the order of arrival,
     /// and answered when that is official.
     fn read(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>) {
         let now_ms = self.now_ms();
-        let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
-        let mut failed = None;
+        let lane = head.lane;
+        let Some(group) = self.groups.get_mut(&lane.group) else { return };
+        let Group { store, lanes, .. } = group;
+        let data = lanes.get_mut(usize::from(lane.server.0));
+        let Some(lead) = data.and_then(|data| data.lead.as_mut()) else { return };
         let keys = &mut self.keys;
-        let mut finish = |read: Result<(), Refused>, out: &mut Vec<u8>| match read {
-            Ok(()) => {}
-            Err(Refused::Failure(failure)) => response::encode_failure(out, &failure),
-            Err(Refused::Engine(error)) => {
-                response::encode_failure(out, &stopped(&self.shared, head, &error));
-                failed = Some(error);
-            }
-        };
-        if group.lane.overlay.touches(op, keys) {
+        let waits = lead.overlay.touches(op, keys);
+        if waits || lead.overlay.has_weak() {
             let mut body = Vec::new();
-            let latest = group.lane.overlay.over(&group.store);
-            let read = evaluate::read(&latest, op, now_ms, keys, &mut body);
-            finish(read, &mut body);
-            let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
-            group.lane.hold(Held::Answer(answer));
-        } else {
-            peer.answer(id, |out| {
-                finish(evaluate::read(&group.store, op, now_ms, keys, out), out);
-            });
+            let read = evaluate::read(&lead.overlay.over(store), op, now_ms, keys, &mut body);
+            if let Err(refused) = read {
+                return self.refuse_read(peer, id, head, refused);
+            }
+            if waits && let Some(cause) = self.shared.log.poisoned() {
+                return peer.fail(id, &unknowable(&self.shared, lane, &cause));
+            }
+            if waits {
+                let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
+                return lead.hold(Held::Answer(answer));
+            }
+            return match self.lease_holds(lane) {
+                Ok(()) => peer.answer(id, |out| out.extend_from_slice(&body)),
+                Err(failure) => peer.fail(id, &failure),
+            };
         }
-        if let Some(error) = failed {
-            group.stop(&error.to_string());
+        // Read, then check the lease, then answer (guarantees 3).
+        let until_ms = lead.lease_until_ms;
+        let read = |out: &mut Vec<u8>| evaluate::read(store, op, now_ms, keys, out);
+        match peer.answer_if(id, read, || clock::boot_ms() < until_ms) {
+            Ok(true) => {}
+            Ok(false) => {
+                if let Err(failure) = self.lease_holds(lane) {
+                    peer.fail(id, &failure);
+                }
+            }
+            Err(refused) => self.refuse_read(peer, id, head, refused),
+        }
+    }
+
+    fn refuse_read(&mut self, peer: &Peer, id: u64, head: &RequestHead, refused: Refused) {
+        match refused {
+            Refused::Failure(failure) => peer.fail(id, &failure),
+            Refused::Engine(error) => {
+                peer.fail(id, &stopped(&self.shared, head.lane, &error));
+                if let Some(group) = self.groups.get_mut(&head.lane.group) {
+                    group.stop(&error.to_string());
+                }
+            }
         }
     }
 
     /// Scan and count: over the whole lane, once what is pending there now is official.
     fn walk(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>, request: &[u8]) {
-        if self.touches_pending(head.lane.group, op) {
+        if self.touches_pending(head.lane, op) {
             self.end_turn();
         }
-        if self.touches_pending(head.lane.group, op)
-            && let Some(group) = self.groups.get_mut(&head.lane.group)
-        {
-            let walk = Walk { peer: Rc::clone(peer), id, request: request.to_vec() };
-            return group.lane.hold(Held::Walk(walk));
+        let waits = self.touches_pending(head.lane, op);
+        if waits && let Some(cause) = self.shared.log.poisoned() {
+            return peer.fail(id, &unknowable(&self.shared, head.lane, &cause));
+        }
+        if waits && let Some(lead) = self.lead_mut(head.lane) {
+            let walk = ParkedRequest { peer: Rc::clone(peer), id, request: request.to_vec() };
+            return lead.hold(Held::Walk(walk));
         }
         self.walk_now(peer, id, head, op);
     }
@@ -184,16 +328,18 @@ impl Core {
     /// Runs a scan or count on what is official.
     pub(super) fn walk_now(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
         let now_ms = self.now_ms();
+        let server = head.lane.server;
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
+        let mut body = Vec::new();
         let done = match op {
-            Op::Scan(scan) => scan_page(group, scan, now_ms, |reply| {
-                peer.answer(id, |out| response::encode_reply(out, reply));
-            }),
-            Op::Count { namespace } => {
-                let count = group.store.count(namespace, head.lane.server, now_ms);
-                count.map(|count| {
-                    peer.answer(id, |out| response::encode_reply(out, &Reply::Count(count)));
+            Op::Scan(scan) => {
+                scan_page(group, server, scan, now_ms, |reply| {
+                    response::encode_reply(&mut body, reply);
                 })
+            }
+            Op::Count { namespace } => {
+                let count = group.store.count(namespace, server, now_ms);
+                count.map(|count| response::encode_reply(&mut body, &Reply::Count(count)))
             }
             Op::Get(_)
             | Op::GetMany(_)
@@ -203,55 +349,12 @@ impl Core {
             | Op::Describe(_) => Ok(()),
         };
         if let Err(error) = done {
-            peer.fail(id, &stopped(&self.shared, head, &error));
-            group.stop(&error.to_string());
+            peer.fail(id, &stopped(&self.shared, head.lane, &error));
+            return group.stop(&error.to_string());
         }
-    }
-
-    /// Evaluates a write; its record is appended with the turn.
-    fn write(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>) {
-        let (wall_ms, now_ms) = (self.wall_ms, self.now_ms());
-        let (cleared, hlc) = (self.hlc.tick(wall_ms), self.hlc.tick(wall_ms));
-        let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
-        let node = self.shared.node;
-        let version = |hlc| Version { epoch: group.lane.stream.epoch, hlc, node };
-        let at = Moment { now_ms, version: version(hlc), cleared: version(cleared) };
-        let start = self.turn.answers().len();
-        let answers = self.turn.answers();
-        let evaluated = if group.lane.overlay.is_empty() {
-            evaluate::write(&group.store, op, &at, &mut self.draft, answers)
-        } else {
-            let latest = group.lane.overlay.over(&group.store);
-            evaluate::write(&latest, op, &at, &mut self.draft, answers)
-        };
-        match evaluated {
-            Ok(true) => {}
-            Ok(false) => {
-                let answer = self.turn.take_answer(start);
-                return answer_unchanged(group, &mut self.keys, peer, id, op, &answer);
-            }
-            Err(Refused::Failure(failure)) => return peer.fail(id, &failure),
-            Err(Refused::Engine(error)) => {
-                peer.fail(id, &stopped(&self.shared, head, &error));
-                return group.stop(&error.to_string());
-            }
-        }
-        let (stream, lsn) = (group.lane.stream, group.lane.last.next());
-        let record = LogHead { stream, lsn, hlc, node, request: head.request };
-        let draft = &self.draft;
-        let place = Place { group: group.id, lsn, sync: head.sync, peer: Rc::clone(peer), id };
-        let short = acks_short(&self.shared, head, group.servers);
-        let pushed = self.turn.push(place, short, start, |body, answer| {
-            let mut writer = LogRecordWriter::new(body, &record);
-            draft.iter().for_each(|mutation| writer.mutation(&mutation));
-            writer.finish(answer);
-        });
-        match pushed {
-            Ok(()) => {
-                group.lane.last = lsn;
-                group.lane.overlay.push(lsn, self.draft.iter());
-            }
-            Err(error) => peer.fail(id, &Failure::new(FailureCode::OverLimit, error.to_string())),
+        match self.lease_holds(head.lane) {
+            Ok(()) => peer.answer(id, |out| out.extend_from_slice(&body)),
+            Err(failure) => peer.fail(id, &failure),
         }
     }
 
@@ -275,56 +378,31 @@ pub(super) fn touch(touched: &mut Vec<Rc<Peer>>, peer: &Rc<Peer>) {
     }
 }
 
-/// A write that changed nothing tells about the present; if that is pending, its answer waits.
-fn answer_unchanged(
-    group: &mut Group,
-    keys: &mut KeyBuffer,
-    peer: &Rc<Peer>,
-    id: u64,
-    op: &Op<'_>,
-    reply: &[u8],
-) {
-    const REPLY: u8 = 0;
-    if group.lane.overlay.touches(op, keys) {
-        let body = [&[REPLY], reply].concat();
-        let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
-        return group.lane.hold(Held::Answer(answer));
-    }
-    peer.answer(id, |out| {
-        out.push(REPLY);
-        out.extend_from_slice(reply);
-    });
-}
-
-fn stopped(shared: &Shared, head: &RequestHead, error: &EngineError) -> Failure {
-    let detail = format!("{} ({}): stopped: {error}", head.lane.group, shared.name);
+pub(super) fn stopped(shared: &Shared, lane: Lane, error: &EngineError) -> Failure {
+    let detail = format!("{} ({}): stopped: {error}", lane.group, shared.name);
     Failure::new(FailureCode::Stopped, detail)
 }
 
-/// Until servers copy each other's records, a wish for more than one copy cannot come true: the
-/// write is applied here, and answered so.
-fn acks_short(shared: &Shared, head: &RequestHead, servers: u8) -> Option<Failure> {
-    match head.acks {
-        Acks::One | Acks::Step => None,
-        Acks::Majority | Acks::All if servers == 1 => None,
-        Acks::Majority | Acks::All => {
-            let (group, name) = (head.lane.group, &shared.name);
-            let detail = format!("{group} ({name}): applied on 1 of {servers} servers");
-            Some(Failure::new(FailureCode::AcksShort, detail))
-        }
-    }
+/// The answer depends on records that are in a log that failed.
+fn unknowable(shared: &Shared, lane: Lane, cause: &str) -> Failure {
+    let detail = format!(
+        "{} ({}): it depends on writes of which nobody knows whether they last: the log failed: \
+         {cause}; check the disk, then restart the node",
+        lane.group, shared.name
+    );
+    Failure::new(FailureCode::Stopped, detail)
 }
 
 /// Collects one page and hands it to `answer`, as its names borrow from the pass.
 fn scan_page(
     group: &Group,
+    server: common::ids::ServerIndex,
     scan: &common::op::Scan<'_>,
     now_ms: u64,
     answer: impl FnOnce(&Reply<'_>),
 ) -> Result<(), EngineError> {
     let mut names = Vec::new();
     let mut found: Vec<(u64, std::ops::Range<usize>, ObjectKind)> = Vec::new();
-    let server = group.lane.stream.lane.server;
     let max = usize::try_from(scan.count_max.clamp(1, SCAN_MAX)).unwrap_or(1);
     let next = group.store.scan(
         scan.namespace,

@@ -1,33 +1,48 @@
-//! One logic group on its worker: its store, and the lane that this node leads.
+//! One logic group on its worker: its store, its part in the protocol, and its lanes.
 
-use std::collections::VecDeque;
-use std::rc::Rc;
+use std::collections::{BTreeSet, VecDeque};
 
-use common::ids::{Epoch, Lane, LogicGroup, Lsn, ServerIndex, Stream};
+use common::ids::{Lane, LogicGroup, NodeId, ServerIndex};
 use common::log_record::LogRecord;
 
 use crate::binlog::LogPosition;
 use crate::engine::{FlushJob, Store};
-use crate::group::overlay::Overlay;
-use crate::worker::peer::Peer;
-
-/// Until replicas exist every lane has the leader that its topology names, since this epoch.
-pub(crate) const SINCE: Epoch = Epoch(1);
+use crate::lane::{Backlog, Lack, StreamIndex};
+use crate::replication::action::Action;
+use crate::replication::lane::LaneReplica;
+use crate::replication::member::GroupReplica;
+use crate::replication::message::Term;
+use crate::replication::position::{Holdings, Position};
+use crate::worker::input::Input;
+use crate::worker::lead::LeadLane;
 
 /// A group that was opened, on its way to its worker.
 pub(crate) struct OpenedGroup {
     pub(crate) id: LogicGroup,
     pub(crate) store: Store,
-    /// This node's place in the physical group: the lane it leads.
-    pub(crate) server: ServerIndex,
-    /// Servers of the physical group.
-    pub(crate) servers: u8,
+    /// By server index: what the log holds of each lane.
+    pub(crate) lanes: Vec<OpenedLane>,
+}
+
+/// What the log holds of a lane at start.
+#[derive(Default)]
+pub(crate) struct OpenedLane {
+    /// All of it.
+    pub(crate) held: Holdings,
+    /// What is known to be official.
+    pub(crate) official: Position,
+    /// What is not applied.
+    pub(crate) backlog: Backlog,
+    /// Where it stands in the log.
+    pub(crate) index: StreamIndex,
 }
 
 impl OpenedGroup {
-    /// The stream that this node writes.
-    pub(crate) fn stream(&self) -> Stream {
-        Stream { lane: Lane { group: self.id, server: self.server }, epoch: SINCE }
+    /// The lanes of which there are records.
+    pub(crate) fn lanes_held(&self) -> impl Iterator<Item = Lane> + '_ {
+        let held = |(_, lane): &(u8, &OpenedLane)| lane.held.last() > Position::default();
+        let lanes = (0u8..).zip(&self.lanes).filter(held);
+        lanes.map(|(server, _)| Lane { group: self.id, server: ServerIndex(server) })
     }
 }
 
@@ -35,12 +50,28 @@ impl OpenedGroup {
 pub(crate) struct Group {
     pub(crate) id: LogicGroup,
     pub(crate) store: Store,
-    pub(crate) lane: LeadLane,
-    /// Servers of the physical group.
-    pub(crate) servers: u8,
+    pub(crate) replica: GroupReplica,
+    /// By server index.
+    pub(crate) lanes: Vec<LaneData>,
     /// Why the group refuses writes, after an error of its file.
     pub(crate) stopped: Option<String>,
     pub(crate) flush: Flush,
+    /// Actions behind something that has to be durable first, and the ticket of that.
+    pub(crate) waits: Option<(u64, Vec<Action>)>,
+    /// Inputs that arrived meanwhile.
+    pub(crate) inputs: VecDeque<Input>,
+    /// Actions behind records that the turn will append; inputs' order is kept.
+    pub(crate) after_append: Vec<Action>,
+    /// Whether actions are kept in `after_append`.
+    pub(crate) appending: bool,
+    /// When the machines want to be called.
+    pub(crate) next_ms: u64,
+    /// Since when, and from where in the log on, some configured server is not in step.
+    pub(crate) away_since: Option<(LogPosition, u64)>,
+    /// It was asked to leave R, and has.
+    pub(crate) departed: bool,
+    /// This node takes no part in the group's protocol any more.
+    pub(crate) left: bool,
 }
 
 /// How far the group's flush is.
@@ -53,84 +84,53 @@ pub(crate) enum Flush {
     Running,
 }
 
-/// The lane this node leads, with its records that are not official yet.
-///
-/// Watermarks: `last >= appended >= every pending record > official = applied`.
-pub(crate) struct LeadLane {
-    pub(crate) stream: Stream,
-    /// The last record that was given a number.
-    pub(crate) last: Lsn,
-    /// The last record that is in the log.
-    pub(crate) appended: Lsn,
-    /// What waits for a record to become official, in the order of arrival.
-    held: VecDeque<(Lsn, Held)>,
-    pub(crate) overlay: Overlay,
-    pub(crate) pending: VecDeque<Pending>,
-}
-
-/// An appended record that is not official.
-pub(crate) struct Pending {
-    pub(crate) lsn: Lsn,
-    /// Where the record begins in the log.
-    pub(crate) at: LogPosition,
-    /// The log has to be durable up to here first; `None`: it only waits for records before it.
-    pub(crate) durable: Option<LogPosition>,
-    /// The record.
-    pub(crate) body: Vec<u8>,
-    /// The answer that waits with it.
-    pub(crate) answer: Option<WaitingAnswer>,
-}
-
-/// What may not be done before records are official.
-pub(crate) enum Held {
-    /// Sending an answer that tells about them.
-    Answer(WaitingAnswer),
-    /// A pass over the whole lane.
-    Walk(Walk),
-}
-
-/// A scan or count that waits.
-pub(crate) struct Walk {
-    pub(crate) peer: Rc<Peer>,
-    pub(crate) id: u64,
-    /// The request's frame body.
-    pub(crate) request: Vec<u8>,
-}
-
-/// An answer that is complete but may not be sent yet.
-pub(crate) struct WaitingAnswer {
-    pub(crate) peer: Rc<Peer>,
-    pub(crate) id: u64,
-    pub(crate) body: Vec<u8>,
-}
-
-/// What the admin endpoint shows of a group.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupStatus {
-    pub(crate) group: LogicGroup,
-    pub(crate) lane: ServerIndex,
-    pub(crate) lsn: Lsn,
-    pub(crate) memtable_bytes: usize,
-    pub(crate) flushing_bytes: usize,
-    pub(crate) file_bytes: u64,
-    pub(crate) stopped: Option<String>,
+/// A lane's data on this server, whoever leads it.
+pub(crate) struct LaneData {
+    pub(crate) id: Lane,
+    /// Records that are in the log and not applied, since they are not known to be official.
+    pub(crate) backlog: Backlog,
+    /// Where records stand in the log.
+    pub(crate) index: StreamIndex,
+    /// Ends of turns in the log with the last record of the lane in each, up to what is durable.
+    pub(crate) unsynced: VecDeque<(LogPosition, Position)>,
+    /// Every decision of the lane's leaders up to this time is applied here, in milliseconds since
+    /// 1970.
+    pub(crate) safe_ms: u64,
+    /// The lane, if this node leads it.
+    pub(crate) lead: Option<LeadLane>,
+    /// Followers whose records are being read from the log for them.
+    pub(crate) reading: BTreeSet<NodeId>,
 }
 
 impl Group {
-    /// A group whose log was replayed into its store.
-    pub(crate) fn new(opened: OpenedGroup) -> Self {
-        let stream = opened.stream();
-        let last = opened.store.applied().get(&stream).copied().unwrap_or_default();
-        let lane = LeadLane {
-            stream,
-            last,
-            appended: last,
-            held: VecDeque::new(),
-            overlay: Overlay::default(),
-            pending: VecDeque::new(),
+    /// A group whose log was replayed.
+    pub(crate) fn new(opened: OpenedGroup, replica: GroupReplica) -> Self {
+        let OpenedGroup { id, store, lanes } = opened;
+        let lane = |(server, opened): (u8, OpenedLane)| LaneData {
+            id: Lane { group: id, server: ServerIndex(server) },
+            backlog: opened.backlog,
+            index: opened.index,
+            unsynced: VecDeque::new(),
+            safe_ms: 0,
+            lead: None,
+            reading: BTreeSet::new(),
         };
-        let OpenedGroup { id, store, servers, .. } = opened;
-        Self { id, store, lane, servers, stopped: None, flush: Flush::Idle }
+        Self {
+            id,
+            store,
+            replica,
+            lanes: (0u8..).zip(lanes).map(lane).collect(),
+            stopped: None,
+            flush: Flush::Idle,
+            waits: None,
+            inputs: VecDeque::new(),
+            after_append: Vec::new(),
+            appending: false,
+            next_ms: 0,
+            away_since: None,
+            departed: false,
+            left: false,
+        }
     }
 
     /// The group's file cannot be trusted any more: it refuses writes until a restart; reads go on.
@@ -141,72 +141,83 @@ impl Group {
         }
     }
 
+    pub(crate) fn lane(&self, server: ServerIndex) -> Option<&LaneData> {
+        self.lanes.get(usize::from(server.0))
+    }
+
+    pub(crate) fn lane_mut(&mut self, server: ServerIndex) -> Option<&mut LaneData> {
+        self.lanes.get_mut(usize::from(server.0))
+    }
+
+    /// Configured servers.
+    pub(crate) fn servers(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The lane's protocol state, once the register is known.
+    pub(crate) fn lane_replica(&self, server: ServerIndex) -> Option<&LaneReplica> {
+        self.replica.lane(server)
+    }
+
     /// Applies an official record that stands in the log at `at`.
     pub(crate) fn apply(&mut self, body: &[u8], at: LogPosition) {
-        let record = LogRecord::decode(body).expect("this worker encoded it");
-        let mark = (at.segment, at.offset);
-        if let Err(error) = self.store.apply(&record.head, &record.mutations, mark) {
-            self.stop(&error.to_string());
+        let applied = LogRecord::decode(body).map_err(|error| error.to_string()).and_then(|record| {
+            let mark = (at.segment, at.offset);
+            let applied = self.store.apply(&record.head, &record.mutations, mark);
+            applied.map_err(|error| error.to_string())
+        });
+        if let Err(error) = applied {
+            self.stop(&error);
         }
     }
 
-    /// The first place in the log that this group still needs.
+    /// The first place in the log that this group needs for itself.
     pub(crate) fn oldest_needed(&self) -> Option<LogPosition> {
         let unflushed = self.store.oldest_unflushed().map(|(s, o)| LogPosition::new(s, o));
-        let pending = self.lane.pending.front().map(|pending| pending.at);
+        let pending = self.lanes.iter().filter_map(|lane| lane.backlog.oldest_log());
         unflushed.into_iter().chain(pending).min()
     }
 
-    pub(crate) fn status(&self) -> GroupStatus {
-        GroupStatus {
-            group: self.id,
-            lane: self.lane.stream.lane.server,
-            lsn: self.lane.last,
-            memtable_bytes: self.store.memory_bytes(),
-            flushing_bytes: self.store.flushing_bytes(),
-            file_bytes: self.store.file_bytes(),
-            stopped: self.stopped.clone(),
+    /// What configured servers that are not in step lack, by lane. Where they stand is not asked: each
+    /// lacks at most what was appended since it was in step.
+    pub(crate) fn lacks(&mut self, now_ms: u64, end: LogPosition) -> Vec<Lack> {
+        let Some(register) = self.replica.register() else { return Vec::new() };
+        let away = register.servers.iter().any(|member| !register.is_in_step(member.node));
+        if !away {
+            self.away_since = None;
+            return Vec::new();
         }
+        let oldest = self.lanes.iter().filter_map(|lane| lane.backlog.oldest_log()).min();
+        let (from, since_ms) = *self.away_since.get_or_insert((oldest.unwrap_or(end), now_ms));
+        self.lanes.iter().map(|lane| Lack { lane: lane.id, from, since_ms }).collect()
+    }
+
+    /// The terms in which lanes are led here.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = Term> + '_ {
+        self.lanes.iter().filter_map(|lane| lane.lead.as_ref()).map(|lead| lead.term)
     }
 }
 
-impl LeadLane {
-    /// Keeps something back until everything that has a number now is official.
-    pub(crate) fn hold(&mut self, held: Held) {
-        self.held.push_back((self.last, held));
-    }
-
-    /// Whether something is kept back.
-    pub(crate) fn holds_something(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// The next thing that was kept back and need not be any more.
-    pub(crate) fn pop_held(&mut self) -> Option<Held> {
-        let official = self.official();
-        self.held.pop_front_if(|(lsn, _)| *lsn <= official).map(|(_, held)| held)
-    }
-
-    /// The last official record.
-    fn official(&self) -> Lsn {
-        self.pending.front().map_or(self.appended, |pending| Lsn(pending.lsn.0 - 1))
-    }
-
-    /// Forgets every record that is not in the log. Returns the answers that told about them.
-    pub(crate) fn take_back(&mut self) -> Vec<WaitingAnswer> {
-        self.last = self.appended;
-        self.overlay = Overlay::default();
-        for pending in &self.pending {
-            let record = LogRecord::decode(&pending.body).expect("this worker encoded it");
-            self.overlay.push(pending.lsn, record.mutations.iter().copied());
+impl LaneData {
+    /// A turn put records of the lane into the log.
+    pub(crate) fn appended(&mut self, end: LogPosition, last: Position) {
+        match self.unsynced.back_mut() {
+            Some((at, position)) if *at == end => *position = (*position).max(last),
+            _ => self.unsynced.push_back((end, last)),
         }
-        let mut void = Vec::new();
-        for (lsn, held) in std::mem::take(&mut self.held) {
-            match held {
-                Held::Answer(answer) if lsn > self.appended => void.push(answer),
-                held => self.held.push_back((lsn.min(self.appended), held)),
-            }
+    }
+
+    /// The last record that is durable if the log is so up to `upto`, unless that is no news.
+    pub(crate) fn take_durable(&mut self, upto: LogPosition) -> Option<Position> {
+        let mut durable = None;
+        while let Some((_, position)) = self.unsynced.pop_front_if(|(end, _)| *end <= upto) {
+            durable = durable.max(Some(position));
         }
-        void
+        durable
+    }
+
+    /// The leader's part of the lane, if it is led here in this term.
+    pub(crate) fn lead_in(&mut self, term: Term) -> Option<&mut LeadLane> {
+        self.lead.as_mut().filter(|lead| lead.term == term)
     }
 }

@@ -7,17 +7,25 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use common::ids::LogicGroup;
+use common::register::Register;
+use common::wire::command::NewGroup;
 use rt::stop::Stop;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::catch_up::CaughtUp;
+use crate::control::ControlEvent;
 use crate::engine::FlushDone;
 use crate::shared::Shared;
+use crate::worker::connection::{self, Introduced};
 use crate::worker::core::Core;
-use crate::worker::group::{Group, GroupStatus, OpenedGroup};
-use crate::worker::peer;
+use crate::worker::dial::{self, Dialing};
+use crate::worker::group::OpenedGroup;
+use crate::worker::status::{DigestAsk, GroupStatus};
 
 /// How often flushes, expiry and back-pressure are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often the protocol's timers are looked at.
+const TIMERS: Duration = Duration::from_millis(10);
 
 /// How long a stop waits for the log at most, and between two looks.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -30,21 +38,37 @@ pub(crate) enum Message {
         stream: std::net::TcpStream,
         /// What it sent behind the handshake.
         input: BytesMut,
-        name: String,
+        peer: Introduced,
     },
     /// Groups that were opened for a topology.
     Groups(Vec<OpenedGroup>),
+    /// The topology changed.
+    Topology,
+    /// The control thread did something.
+    Control(ControlEvent),
+    /// The log was read for a follower.
+    CaughtUp(CaughtUp),
     /// A flush ended.
     Flushed(LogicGroup, FlushDone),
+    /// Groups shall come into being.
+    Create(Vec<NewGroup>, oneshot::Sender<Result<(), String>>),
+    /// The process is about to stop: leave all groups. Answered when that is done.
+    Depart(oneshot::Sender<()>),
     /// Somebody wants to see the groups.
     Status(oneshot::Sender<Vec<GroupStatus>>),
+    /// Somebody wants to see the registers.
+    Registers(oneshot::Sender<Vec<Register>>),
+    /// Somebody compares the data of servers.
+    Digest(DigestAsk, oneshot::Sender<Result<serde_json::Value, String>>),
 }
 
 /// One worker.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) core: RefCell<Core>,
+    pub(crate) dialing: RefCell<Dialing>,
     pub(crate) index: usize,
+    departing: RefCell<Option<oneshot::Sender<()>>>,
 }
 
 impl Worker {
@@ -52,6 +76,19 @@ impl Worker {
     pub(crate) fn flush_touched(&self) {
         let touched = self.core.borrow_mut().take_touched();
         touched.iter().for_each(|peer| peer.flush());
+    }
+
+    /// One turn of the core: looks at the clocks, does something, appends, answers.
+    pub(crate) fn turn<T>(&self, what: impl FnOnce(&mut Core) -> T) -> T {
+        let done = {
+            let mut core = self.core.borrow_mut();
+            core.begin_turn();
+            let done = what(&mut core);
+            core.end_turn();
+            done
+        };
+        self.flush_touched();
+        done
     }
 
     /// Holds a writer up for as long as memory is above its budget: gradually, never for good.
@@ -71,8 +108,16 @@ pub(crate) async fn run(
     mut stop: Stop,
 ) {
     let shared = Arc::clone(&core.shared);
-    let worker = Rc::new(Worker { shared, core: RefCell::new(core), index });
+    let worker = Rc::new(Worker {
+        shared,
+        core: RefCell::new(core),
+        dialing: RefCell::default(),
+        index,
+        departing: RefCell::new(None),
+    });
     tokio::task::spawn_local(follow_log(Rc::clone(&worker)));
+    tokio::task::spawn_local(follow_timers(Rc::clone(&worker)));
+    dial::follow_topology(&worker);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -83,7 +128,7 @@ pub(crate) async fn run(
                 Some(message) => on_message(&worker, message),
                 None => return,
             },
-            _ = tick.tick() => worker.core.borrow_mut().maintain(worker.index),
+            _ = tick.tick() => worker.core.borrow_mut().maintain(),
         }
     }
 }
@@ -107,26 +152,51 @@ async fn follow_log(worker: Rc<Worker>) {
     }
 }
 
+/// The protocol's timers.
+async fn follow_timers(worker: Rc<Worker>) {
+    let mut timers = tokio::time::interval(TIMERS);
+    timers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        timers.tick().await;
+        worker.turn(Core::on_timers);
+        let departed = worker.departing.borrow().is_some() && worker.core.borrow().has_departed();
+        if departed && let Some(answer) = worker.departing.take() {
+            // The asker waits for a bounded time, so it may be gone.
+            answer.send(()).unwrap_or_default();
+        }
+    }
+}
+
 fn on_message(worker: &Rc<Worker>, message: Message) {
     match message {
-        Message::Peer { stream, input, name } => match tokio::net::TcpStream::from_std(stream) {
+        Message::Peer { stream, input, peer } => match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => {
-                let serving = peer::serve(Rc::clone(worker), stream, input, name);
+                let serving = connection::serve(Rc::clone(worker), stream, input, peer);
                 tokio::task::spawn_local(serving);
             }
-            Err(error) => tracing::debug!(%error, peer = name, "peer lost"),
+            Err(error) => tracing::debug!(%error, peer = peer.name, "peer lost"),
         },
-        Message::Groups(groups) => {
-            let mut core = worker.core.borrow_mut();
-            core.groups.extend(groups.into_iter().map(|group| (group.id, Group::new(group))));
+        Message::Groups(groups) => worker.turn(|core| core.add_groups(groups)),
+        Message::Topology => dial::follow_topology(worker),
+        Message::Control(event) => {
+            let voters = matches!(event, ControlEvent::Voters(_));
+            worker.turn(|core| core.on_control(event));
+            if voters {
+                dial::follow_topology(worker);
+            }
         }
-        Message::Flushed(group, done) => {
-            worker.core.borrow_mut().on_flushed(worker.index, group, done);
+        Message::CaughtUp(done) => worker.turn(|core| core.on_caught_up(done)),
+        Message::Flushed(group, done) => worker.core.borrow_mut().on_flushed(group, done),
+        // Whoever asks for one of these may be gone; then nobody wants to know.
+        Message::Create(groups, answer) => {
+            drop(answer.send(worker.turn(|core| core.create(groups))));
         }
-        Message::Status(answer) => {
-            let core = worker.core.borrow();
-            // The asker may be gone; then nobody wants to know.
-            drop(answer.send(core.groups.values().map(Group::status).collect()));
+        Message::Depart(answer) => {
+            worker.departing.replace(Some(answer));
+            worker.turn(Core::depart);
         }
+        Message::Status(answer) => drop(answer.send(worker.core.borrow().status())),
+        Message::Registers(answer) => drop(answer.send(worker.core.borrow().registers())),
+        Message::Digest(ask, answer) => drop(answer.send(worker.core.borrow().digest(&ask))),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use common::ids::LogicGroup;
+use common::ids::{LogicGroup, ServerIndex};
 
 use crate::binlog::LogPosition;
 use crate::engine::{FlushDone, Store};
@@ -20,17 +20,37 @@ const PAUSE_STEP: Duration = Duration::from_millis(2);
 /// Longest pause between two turns of a writer.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
+/// The end of the log is kept in any case.
+const LOG_KEPT_BYTES: u64 = 64 << 20;
+
 impl Core {
     /// Once a tick.
-    pub(crate) fn maintain(&mut self, worker: usize) {
+    pub(crate) fn maintain(&mut self) {
         self.begin_turn();
         self.reclaim();
-        self.measure_memtables(worker);
+        self.measure_memtables();
         let stepped = f64::from(u8::from(self.clock.stepped()));
         metrics::gauge!("fdht_node_clock_step").set(stepped);
+        self.publish_lanes();
         self.plan_flush();
         self.start_flushes();
-        self.publish_needed(worker);
+        self.publish_needed();
+    }
+
+    /// Brings the state of the lanes into the metrics registry.
+    fn publish_lanes(&self) {
+        let worker = || self.index.to_string();
+        let lanes = || self.groups.values().flat_map(|group| &group.lanes);
+        let led = lanes().filter(|lane| lane.lead.is_some()).count();
+        let backlog: usize = lanes().map(|lane| lane.backlog.bytes()).sum();
+        let short = |group: &&Group| {
+            let register = group.replica.register();
+            register.is_none_or(|register| register.in_step.len() < register.servers.len())
+        };
+        let short = self.groups.values().filter(short).count();
+        metrics::gauge!("fdht_node_lanes_led", "worker" => worker()).set(led as f64);
+        metrics::gauge!("fdht_node_backlog_bytes", "worker" => worker()).set(backlog as f64);
+        metrics::gauge!("fdht_node_groups_out_of_step", "worker" => worker()).set(short as f64);
     }
 
     /// Reclaims in slices, going on where the last tick ended, so that many groups take no more of
@@ -43,11 +63,15 @@ impl Core {
         let mut budget = RECLAIM_TICK;
         for id in order {
             let Some(group) = self.groups.get_mut(&id) else { continue };
-            // A pending record may keep alive what looks expired below it.
-            if group.stopped.is_some() || !group.lane.pending.is_empty() {
+            if group.stopped.is_some() {
                 continue;
             }
-            match group.store.reclaim(now_ms, budget.min(RECLAIM_SLICE)) {
+            // A decision that is not known here yet may keep alive what looks expired.
+            let safe: Vec<u64> = group.lanes.iter().map(|lane| lane.safe_ms(now_ms)).collect();
+            let safe_ms = |server: ServerIndex| {
+                safe.get(usize::from(server.0)).map_or(0, |safe| now_ms.min(*safe))
+            };
+            match group.store.reclaim(safe_ms, budget.min(RECLAIM_SLICE)) {
                 Ok(handled) => budget = budget.saturating_sub(handled),
                 Err(error) => group.stop(&error.to_string()),
             }
@@ -68,9 +92,13 @@ impl Core {
         }
         let limits = &self.shared.limits;
         let candidates = || self.groups.values().filter(|group| group.stopped.is_none());
+        let oldest = candidates().filter_map(|group| group.store.oldest_unflushed()).min();
+        let behind = oldest.map_or(0, |(segment, offset)| {
+            self.shared.log.distance(LogPosition::new(segment, offset))
+        });
         let chosen = if self.memtable_bytes > limits.memtable_bytes {
             candidates().max_by_key(|group| group.store.memory_bytes())
-        } else if self.shared.log.stats().bytes > limits.log_bytes {
+        } else if behind > limits.log_bytes {
             let pins = |group: &&Group| group.store.oldest_unflushed().is_some();
             candidates().filter(pins).min_by_key(|group| group.store.oldest_unflushed())
         } else {
@@ -101,7 +129,7 @@ impl Core {
     }
 
     /// A flush ended, well or not.
-    pub(crate) fn on_flushed(&mut self, worker: usize, id: LogicGroup, done: FlushDone) {
+    pub(crate) fn on_flushed(&mut self, id: LogicGroup, done: FlushDone) {
         if let Some(group) = self.groups.get_mut(&id) {
             group.flush = Flush::Idle;
             group.store.finish_flush(done);
@@ -109,25 +137,42 @@ impl Core {
                 group.stop(&reason);
             }
         }
-        self.publish_needed(worker);
-        self.measure_memtables(worker);
+        self.publish_needed();
+        self.measure_memtables();
         self.plan_flush();
         self.start_flushes();
     }
 
-    /// Tells how far back this worker needs the log; what no worker needs is released.
-    fn publish_needed(&self, worker: usize) {
-        let needed = self.groups.values().filter_map(Group::oldest_needed).min();
-        let needed: LogPosition = needed.unwrap_or_else(|| self.shared.log.appended());
-        if let Some(upto) = self.shared.needed.publish(worker, needed) {
+    /// Tells how far back this worker needs the log, for itself and for servers that are away; what
+    /// no worker needs is released.
+    fn publish_needed(&mut self) {
+        let log = &self.shared.log;
+        let own = self.groups.values().filter_map(Group::oldest_needed).min();
+        let own = own.unwrap_or_else(|| log.appended());
+        let retention = self.shared.limits.retention;
+        let now_ms = self.mono_ms;
+        let lacks = self.groups.values_mut().flat_map(|group| group.lacks(now_ms, log.appended()));
+        let keep = retention.keep(now_ms, lacks, |from| log.distance(from));
+        let needed = keep.from.map_or(own, |from| own.min(from));
+        // What a power cut may take from a server in step is sent to it again from here.
+        let needed = needed.min(log.before_end(LOG_KEPT_BYTES));
+        if let Some(upto) = self.shared.needed.publish(self.index, needed) {
             self.shared.flusher.send(Work::Release(upto));
+        }
+        // Another worker may have been the one that held the log back.
+        let first = self.shared.log.first();
+        if first.segment > self.released_segment {
+            self.released_segment = first.segment;
+            for lane in self.groups.values_mut().flat_map(|group| &mut group.lanes) {
+                lane.index.release(first);
+            }
         }
     }
 
-    fn measure_memtables(&mut self, worker: usize) {
+    fn measure_memtables(&mut self) {
         let bytes = |store: &Store| store.memory_bytes() + store.flushing_bytes();
         self.memtable_bytes = self.groups.values().map(|group| bytes(&group.store)).sum();
-        metrics::gauge!("fdht_node_memtable_bytes", "worker" => worker.to_string())
+        metrics::gauge!("fdht_node_memtable_bytes", "worker" => self.index.to_string())
             .set(self.memtable_bytes as f64);
     }
 

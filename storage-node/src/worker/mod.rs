@@ -1,20 +1,38 @@
 //! One worker of a node: a thread that owns the groups `g` with `g mod workers` = its index.
 //!
-//! `core` executes operations; `official` states the order append -> durable -> official -> applied
-//! -> answered; `turn` holds what one turn appends together; `peer` is a connection; `inbox` takes what
-//! other threads send; `maintain` flushes, reclaims and slows writers down.
+//! `core` executes what changes nothing and `write` what changes something; `turn` holds what one
+//! turn appends together; `official` states the order append -> durable -> official -> applied ->
+//! answered; `protocol` drives the groups' machines in [`replication`](crate::replication), `serve` sends
+//! them their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and `dial`
+//! are the connections to other nodes; `inbox` takes what other threads send; `maintain` flushes,
+//! reclaims and slows writers down.
 
+mod connection;
 mod core;
+mod dial;
 mod group;
 mod inbox;
+mod input;
+mod lead;
+mod links;
 mod maintain;
 mod official;
 mod peer;
+mod protocol;
+mod serve;
+mod start;
+mod status;
 mod turn;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::core::Core;
-pub(crate) use group::{GroupStatus, OpenedGroup};
+pub(crate) use connection::Introduced;
+pub(crate) use dial::Partner;
+pub(crate) use group::{OpenedGroup, OpenedLane};
 pub(crate) use inbox::{Message, run};
+pub(crate) use peer::Peer;
+pub(crate) use start::{Life, Started};
+pub(crate) use status::{DigestAsk, FollowerLag, GroupStatus, LaneStatus};

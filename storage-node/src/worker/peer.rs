@@ -1,26 +1,15 @@
-//! One connection of a proxy or tool, after its handshake.
+//! The sending side of a connection.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use bytes::{Buf, BytesMut};
-use common::codec::DecodeError;
 use common::failure::Failure;
-use common::wire::frame::{self, Decoded, FrameType};
+use common::wire::frame::{self, FrameType};
 use common::wire::response;
 use rt::out_buffer::OutBuffer;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
-use crate::topology;
-use crate::worker::inbox::Worker;
-
-/// Bytes one read takes at least.
-const READ_BYTES: usize = 64 << 10;
-/// A buffer that grew above this is given back when it is empty.
-const KEPT_BYTES: usize = 1 << 20;
 /// With so many unsent bytes nothing more is executed for the peer (I14).
 const UNSENT_BYTES_MAX: usize = 4 << 20;
 
@@ -37,19 +26,6 @@ struct Out {
     buffer: OutBuffer,
     draining: bool,
     broken: bool,
-}
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-enum PeerError {
-    #[error("the peer closed the connection")]
-    Closed,
-    #[error("connection lost: {0}")]
-    Io(#[from] std::io::Error),
-    #[error("the peer sent what is no frame: {0}")]
-    Decode(#[from] DecodeError),
-    #[error("the peer sent an unexpected frame")]
-    Unexpected,
 }
 
 impl Peer {
@@ -71,12 +47,37 @@ impl Peer {
         self.answer(id, |body| response::encode_failure(body, failure));
     }
 
-    /// Appends the answer to an announcement: nothing, or why not.
-    fn answer_announcement(&self, id: u64, reason: &str) {
+    /// Appends an answer that `fill` writes, unless `valid` says afterwards that it may not be given:
+    /// nothing is appended then, as when `fill` refuses. Says whether it was.
+    pub(crate) fn answer_if<E>(
+        &self,
+        id: u64,
+        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        valid: impl FnOnce() -> bool,
+    ) -> Result<bool, E> {
         let out = &mut *self.out.borrow_mut();
-        frame::encode(out.buffer.end(), FrameType::AnnounceAnswer, id, |body| {
-            body.extend_from_slice(reason.as_bytes());
-        });
+        let buffer = out.buffer.end();
+        let start = buffer.len();
+        let mut filled = Ok(());
+        frame::encode(buffer, FrameType::Response, id, |body| filled = fill(body));
+        let answered = filled.is_ok() && valid();
+        if !answered || out.broken {
+            buffer.truncate(start);
+        }
+        filled.map(|()| answered)
+    }
+
+    /// Appends a frame of another kind.
+    pub(crate) fn put_frame(&self, kind: FrameType, id: u64, fill: impl FnOnce(&mut Vec<u8>)) {
+        let out = &mut *self.out.borrow_mut();
+        if !out.broken {
+            frame::encode(out.buffer.end(), kind, id, fill);
+        }
+    }
+
+    /// Bytes that were not sent yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.borrow().buffer.unsent().len()
     }
 
     /// Marks the peer for the end of the turn; whether the mark changed.
@@ -112,19 +113,19 @@ impl Peer {
     }
 
     /// The connection is over: answers to come are dropped.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         let out = &mut *self.out.borrow_mut();
         out.broken = true;
         out.buffer.clear();
     }
 
     /// Whether the peer should read some of its answers first.
-    fn is_full(&self) -> bool {
-        self.out.borrow().buffer.unsent().len() > UNSENT_BYTES_MAX
+    pub(super) fn is_full(&self) -> bool {
+        self.unsent() > UNSENT_BYTES_MAX
     }
 
     /// Returns when the peer has read enough of its answers.
-    async fn room(&self) {
+    pub(super) async fn room(&self) {
         while self.is_full() {
             self.drained.notified().await;
         }
@@ -147,101 +148,3 @@ impl Out {
     }
 }
 
-/// Serves a connection until it ends. `input` holds what was received behind the handshake.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    stream: TcpStream,
-    mut input: BytesMut,
-    name: String,
-) {
-    let (mut reader, writer) = stream.into_split();
-    let peer = Rc::new(Peer::new(writer));
-    let ended = loop {
-        match take_frames(&worker, &peer, &mut input).await {
-            Ok(wanted) => input.reserve(READ_BYTES.max(wanted.min(input.len()))),
-            Err(error) => break error,
-        }
-        peer.room().await;
-        worker.slow_down().await;
-        match reader.read_buf(&mut input).await {
-            Ok(0) => break PeerError::Closed,
-            Ok(_) => {}
-            Err(error) => break error.into(),
-        }
-    };
-    peer.end();
-    tracing::info!(peer = name, reason = %ended, "peer disconnected");
-}
-
-/// Executes every whole frame as one turn; returns how many bytes the next one needs.
-async fn take_frames(
-    worker: &Rc<Worker>,
-    peer: &Rc<Peer>,
-    input: &mut BytesMut,
-) -> Result<usize, PeerError> {
-    loop {
-        let announced = {
-            let mut core = worker.core.borrow_mut();
-            core.begin_turn();
-            let found = take_requests(&mut core, peer, input);
-            core.end_turn();
-            found?
-        };
-        worker.flush_touched();
-        let (id, text) = match announced {
-            Taken::All(wanted) => {
-                if input.is_empty() && input.capacity() > KEPT_BYTES {
-                    *input = BytesMut::new();
-                }
-                return Ok(wanted);
-            }
-            Taken::Full => {
-                peer.room().await;
-                continue;
-            }
-            Taken::Announcement(id, text) => (id, text),
-        };
-        let taken = topology::announce(&worker.shared, text).await;
-        peer.answer_announcement(id, &taken.err().unwrap_or_default());
-        peer.flush();
-    }
-}
-
-enum Taken {
-    /// Every whole frame; the next needs so many bytes.
-    All(usize),
-    /// Some; the peer has to read its answers first.
-    Full,
-    /// The text of a topology stood between requests.
-    Announcement(u64, Vec<u8>),
-}
-
-fn take_requests(
-    core: &mut crate::worker::Core,
-    peer: &Rc<Peer>,
-    input: &mut BytesMut,
-) -> Result<Taken, PeerError> {
-    loop {
-        let (frame, length) = match frame::decode(input)? {
-            Decoded::Frame(frame, length) => (frame, length),
-            Decoded::Incomplete(length) => return Ok(Taken::All(length)),
-        };
-        match frame.kind {
-            FrameType::Request => core.execute(peer, frame.id, frame.body),
-            FrameType::Announce => {
-                let announced = (frame.id, frame.body.to_vec());
-                input.advance(length);
-                return Ok(Taken::Announcement(announced.0, announced.1));
-            }
-            FrameType::Greeting
-            | FrameType::Hello
-            | FrameType::HelloAnswer
-            | FrameType::Response
-            | FrameType::AnnounceAnswer => return Err(PeerError::Unexpected),
-        }
-        input.advance(length);
-        if peer.is_full() {
-            return Ok(Taken::Full);
-        }
-    }
-}

@@ -1,118 +1,154 @@
-//! What the writes of one turn append to the log together.
+//! What one turn of a worker appends to the log together: its clients' writes, and records that
+//! arrived from the leaders it follows.
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use common::durability::Sync;
-use common::failure::Failure;
-use common::ids::{LogicGroup, Lsn};
+use common::durability::{Acks, Sync};
+use common::ids::{Lane, Lsn};
 use common::wire::response;
 
 use crate::binlog::{Batch, LogError};
+use crate::replication::position::Position;
 use crate::worker::peer::Peer;
 
-/// One evaluated write.
+/// One record of the turn.
 pub(crate) struct TurnRecord {
-    pub(crate) group: LogicGroup,
-    pub(crate) lsn: Lsn,
+    pub(crate) lane: Lane,
+    pub(crate) at: Position,
+    /// What waits for it; `None` for a record that was copied from a leader or begins a stream.
+    pub(crate) write: Option<TurnWrite>,
+}
+
+/// A client's evaluated write.
+pub(crate) struct TurnWrite {
     /// How durable it must be before it is official and answered.
     pub(crate) sync: Sync,
+    /// How many servers must hold it before it is answered.
+    pub(crate) acks: Acks,
+    /// When its client stops waiting, in milliseconds of the node's monotonic clock.
+    pub(crate) deadline_ms: u64,
     pub(crate) peer: Rc<Peer>,
     pub(crate) id: u64,
-    body: Range<usize>,
     answer: Range<usize>,
 }
 
-/// The writes since the last append. Buffers keep their capacity.
+/// The writes of one lane in the turn: they have consecutive numbers.
+pub(crate) struct Run {
+    pub(crate) lane: Lane,
+    pub(crate) first: Lsn,
+    /// For each whether it must be durable before it is official.
+    pub(crate) durable: Vec<bool>,
+}
+
+/// The records since the last append. Buffers keep their capacity.
 #[derive(Default)]
 pub(crate) struct Turn {
     pub(crate) batch: Batch,
+    /// In the order of the batch.
     pub(crate) records: Vec<TurnRecord>,
-    bodies: Vec<u8>,
+    pub(crate) runs: Vec<Run>,
+    /// Records that must be synced without delay are among them.
+    pub(crate) sync: bool,
     answers: Vec<u8>,
+    spare: Vec<Vec<bool>>,
 }
 
-/// The place of a write in a turn.
-pub(crate) struct Place {
-    pub(crate) group: LogicGroup,
-    pub(crate) lsn: Lsn,
-    pub(crate) sync: Sync,
+/// A client's request, as far as its answer needs it.
+pub(crate) struct Asker {
     pub(crate) peer: Rc<Peer>,
     pub(crate) id: u64,
+    pub(crate) sync: Sync,
+    pub(crate) acks: Acks,
+    pub(crate) deadline_ms: u64,
 }
 
 impl Turn {
-    /// The buffer that the answer of the next write is encoded into, behind what it holds.
+    /// Begins the response of the next write; its reply is encoded behind what the buffer holds.
+    pub(crate) fn begin_answer(&mut self) -> usize {
+        let start = self.answers.len();
+        self.answers.push(response::OUTCOME_REPLY);
+        start
+    }
+
+    /// The buffer that the reply is encoded into.
     pub(crate) fn answers(&mut self) -> &mut Vec<u8> {
         &mut self.answers
     }
 
-    /// The answer that was encoded from `start` on; it is forgotten.
+    /// The response that was begun at `start`; it is forgotten.
     pub(crate) fn take_answer(&mut self, start: usize) -> Vec<u8> {
         self.answers.split_off(start)
     }
 
-    /// Adds a write whose answer was encoded from `answer` on and whose record `encode` writes. It
-    /// is answered with `short` instead, if that is given.
+    /// Adds a write whose response was begun at `start` and whose record `encode` writes.
     ///
     /// # Errors
     /// The record is too long for the log; nothing was added.
-    pub(crate) fn push(
+    pub(crate) fn push_write(
         &mut self,
-        place: Place,
-        short: Option<Failure>,
-        answer: usize,
+        lane: Lane,
+        at: Position,
+        asker: Asker,
+        start: usize,
         encode: impl FnOnce(&mut Vec<u8>, &[u8]),
     ) -> Result<(), LogError> {
-        let start = self.bodies.len();
-        encode(&mut self.bodies, self.answers.get(answer..).unwrap_or_default());
-        let body = self.bodies.get(start..).unwrap_or_default();
-        if let Err(error) = self.batch.push(|out| out.extend_from_slice(body)) {
-            self.bodies.truncate(start);
-            self.answers.truncate(answer);
+        let reply = self.answers.get(start + 1..).unwrap_or_default();
+        if let Err(error) = self.batch.push(|out| encode(out, reply)) {
+            self.answers.truncate(start);
             return Err(error);
         }
-        let Place { group, lsn, sync, peer, id } = place;
-        let answer = self.as_response(answer, short);
-        let body = start..self.bodies.len();
-        self.records.push(TurnRecord { group, lsn, sync, peer, id, body, answer });
+        let Asker { peer, id, sync, acks, deadline_ms } = asker;
+        let must_be_durable = sync == Sync::Always;
+        self.sync |= must_be_durable;
+        match self.runs.iter_mut().find(|run| run.lane == lane) {
+            Some(run) => run.durable.push(must_be_durable),
+            None => {
+                let mut durable = self.spare.pop().unwrap_or_default();
+                durable.push(must_be_durable);
+                self.runs.push(Run { lane, first: at.lsn, durable });
+            }
+        }
+        let answer = start..self.answers.len();
+        let write = TurnWrite { sync, acks, deadline_ms, peer, id, answer };
+        self.records.push(TurnRecord { lane, at, write: Some(write) });
         Ok(())
     }
 
-    /// Turns the reply that was encoded from `start` on into a response body.
-    fn as_response(&mut self, start: usize, short: Option<Failure>) -> Range<usize> {
-        match short {
-            None => {
-                const REPLY: u8 = 0;
-                self.answers.insert(start, REPLY);
-            }
-            Some(failure) => {
-                self.answers.truncate(start);
-                response::encode_failure(&mut self.answers, &failure);
-            }
-        }
-        start..self.answers.len()
+    /// Adds a record that nobody waits for here.
+    ///
+    /// # Errors
+    /// The record is too long for the log; nothing was added.
+    pub(crate) fn push_copy(
+        &mut self,
+        lane: Lane,
+        at: Position,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), LogError> {
+        self.batch.push(encode)?;
+        self.records.push(TurnRecord { lane, at, write: None });
+        Ok(())
     }
 
-    /// A write's record.
-    pub(crate) fn body(&self, record: &TurnRecord) -> &[u8] {
-        self.bodies.get(record.body.clone()).unwrap_or_default()
-    }
-
-    /// A write's answer.
-    pub(crate) fn answer(&self, record: &TurnRecord) -> &[u8] {
-        self.answers.get(record.answer.clone()).unwrap_or_default()
+    /// A write's response.
+    pub(crate) fn answer(&self, write: &TurnWrite) -> &[u8] {
+        self.answers.get(write.answer.clone()).unwrap_or_default()
     }
 
     /// Forgets everything; large buffers are given back.
     pub(crate) fn clear(&mut self) {
         const KEPT_BYTES: usize = 4 << 20;
-        if self.bodies.capacity() > KEPT_BYTES {
+        if self.batch.capacity() > KEPT_BYTES || self.answers.capacity() > KEPT_BYTES {
             *self = Self::default();
         }
         self.batch.clear();
         self.records.clear();
-        self.bodies.clear();
+        for run in self.runs.drain(..) {
+            let mut durable = run.durable;
+            durable.clear();
+            self.spare.push(durable);
+        }
         self.answers.clear();
+        self.sync = false;
     }
 }

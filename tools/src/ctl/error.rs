@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::import::ImportError;
+use crate::cluster::ClusterError;
 use crate::failure::{STATUS_PROBLEM, STATUS_UNREACHABLE, STATUS_USAGE};
 use crate::resp::ClientError;
 
@@ -37,6 +38,9 @@ pub(crate) enum CtlError {
     /// `import` failed in its own way.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// A command for the whole cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 impl CtlError {
@@ -52,6 +56,7 @@ impl CtlError {
             | Self::Patience { .. } => STATUS_PROBLEM,
             Self::Client(e) => client_status(e),
             Self::Import(e) => e.status(),
+            Self::Cluster(e) => e.status(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod export;
 mod import;
 mod status;
 mod topology;
+mod verify;
 mod where_is;
 
 pub(crate) use admin::probe;
@@ -14,4 +15,5 @@ pub(crate) use export::{ExportArgs, export};
 pub(crate) use import::{ImportArgs, import};
 pub(crate) use status::{StatusArgs, status};
 pub(crate) use topology::{TopologyArgs, topology};
+pub(crate) use verify::{VerifyArgs, verify};
 pub(crate) use where_is::{WhereArgs, where_is};

@@ -1,7 +1,8 @@
-//! `fdht topology`: work with topology files. Needs no cluster.
+//! `fdht topology`: work with topology files. `check` needs no cluster; `init` talks to its nodes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use config::{LoadError, Topology};
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use super::CtlError;
 use crate::cli::Output;
+use crate::cluster::{self, ClusterError, Outcome};
 use crate::console;
 use crate::failure::STATUS_PROBLEM;
 
@@ -29,11 +31,51 @@ enum Action {
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
+    /// Create the logic groups of a new cluster. All its nodes have to run. Can be repeated.
+    Init {
+        /// The file.
+        file: PathBuf,
+        /// File with the secret that the nodes of the cluster ask for.
+        #[arg(long, env = "FDHT_SECRET_FILE", value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+        /// How long the nodes may take to answer, and then the groups to exist.
+        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+    },
 }
 
 /// Runs a `topology` command.
 pub(crate) fn topology(args: &TopologyArgs) -> Result<ExitCode, CtlError> {
-    let Action::Check { file, output } = &args.action;
+    match &args.action {
+        Action::Check { file, output } => Ok(check(file, *output)),
+        Action::Init { file, secret_file, timeout } => {
+            let topology = Topology::load(file).map_err(ClusterError::from)?;
+            let name = topology.cluster().to_owned();
+            let secret = cluster::secret(secret_file.as_deref())?;
+            let outcome = cluster::init(topology, secret.as_ref(), *timeout)?;
+            console::line(as_sentence(&name, outcome));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn as_sentence(cluster: &str, outcome: Outcome) -> String {
+    match outcome {
+        Outcome { created: 0, all } => {
+            format!("cluster {cluster}: nothing to do, all {all} logic groups exist")
+        }
+        Outcome { created, all } if created == all => {
+            format!("cluster {cluster}: {all} logic groups created")
+        }
+        Outcome { created, all } => {
+            format!(
+                "cluster {cluster}: {created} of {all} logic groups created, the others existed"
+            )
+        }
+    }
+}
+
+fn check(file: &Path, output: Output) -> ExitCode {
     let loaded = Topology::load(file);
     match output {
         Output::Json => console::line(as_json(&loaded)),
@@ -42,7 +84,7 @@ pub(crate) fn topology(args: &TopologyArgs) -> Result<ExitCode, CtlError> {
             Err(e) => console::warn(e.to_string()),
         },
     }
-    Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(STATUS_PROBLEM) })
+    if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(STATUS_PROBLEM) }
 }
 
 fn as_text(file: &Path, topology: &Topology) -> String {
@@ -79,4 +121,17 @@ fn as_json(loaded: &Result<Topology, LoadError>) -> String {
         }),
     };
     value.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_init_says_that_there_was_nothing_to_do() {
+        let says = |created| as_sentence("demo", Outcome { created, all: 17 });
+        assert_eq!(says(17), "cluster demo: 17 logic groups created");
+        assert_eq!(says(0), "cluster demo: nothing to do, all 17 logic groups exist");
+        assert!(says(3).starts_with("cluster demo: 3 of 17 logic groups created"));
+    }
 }

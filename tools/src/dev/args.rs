@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use common::limits::{LOGIC_GROUPS_MAX, SERVERS_PER_GROUP_MAX};
 
-/// One letter each.
-pub(super) const GROUPS_MAX: u16 = 26;
+/// One letter each; `v` is for voters without data.
+pub(super) const GROUPS_MAX: u16 = 25;
 
 /// `fdht dev`.
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use config::LoadError;
 
+use crate::cluster::ClusterError;
 use crate::failure::{STATUS_PROBLEM, STATUS_UNREACHABLE, STATUS_USAGE};
 
 /// Why `fdht dev` failed.
@@ -59,6 +60,9 @@ pub(crate) enum DevError {
         log.display()
     )]
     NotReady { id: String, seconds: u64, reason: String, log: PathBuf, last: String },
+    /// The logic groups cannot be created.
+    #[error("creating the logic groups: {0}")]
+    Cluster(#[from] ClusterError),
     /// Signals or the control port cannot be set up.
     #[error("cannot {what}: {source}")]
     System { what: &'static str, source: io::Error },
@@ -78,6 +82,7 @@ impl DevError {
                 STATUS_USAGE
             }
             Self::NotRunning(_) => STATUS_UNREACHABLE,
+            Self::Cluster(e) => e.status(),
             Self::File { .. }
             | Self::Settings { .. }
             | Self::Topology(_)

@@ -5,10 +5,10 @@ use std::fs;
 const MIB: u64 = 1 << 20;
 /// A node of a local cluster gets no more than this, in MiB.
 const NODE_MIB_MAX: u64 = 256;
-/// Nor less than this, in MiB, whatever the machine has.
-const NODE_MIB_MIN: u64 = 32;
+/// Nor less than this, in MiB, whatever the machine has; a voter without data needs no more.
+pub(super) const NODE_MIB_MIN: u64 = 32;
 
-/// MiB for each of `nodes` nodes: together half of the machine at most.
+/// MiB for each of `nodes` nodes with data: together half of the machine at most.
 pub(super) fn memory_per_node_mib(nodes: usize) -> u64 {
     share(machine_bytes(), nodes as u64)
 }

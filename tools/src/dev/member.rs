@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use config::Topology;
 
+use super::machine::NODE_MIB_MIN;
 use super::paths::Paths;
 use super::settings::Settings;
 
@@ -37,7 +38,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// All processes: the nodes of the topology, the proxy last.
+    /// All processes: the nodes of the topology, the proxy last. Each node with data gets
+    /// `memory_mib`.
     pub(super) fn all(
         paths: &Paths,
         topology: &Topology,
@@ -51,6 +53,8 @@ impl Member {
                 let mut args: Vec<OsString> = ["node", "--id", &server.name].map(Into::into).into();
                 args.extend(["--cluster".into(), topology.cluster().into()]);
                 args.extend(["--dir".into(), paths.node(&server.name).into()]);
+                let has_data = topology.place_of_server(server.id).is_some();
+                let memory_mib = if has_data { memory_mib } else { NODE_MIB_MIN };
                 args.extend(["--memory".into(), format!("{memory_mib}MiB").into()]);
                 args.extend(["--disk-reserve", DISK_RESERVE].map(Into::into));
                 let (address, admin) = (server.address.clone(), server.admin.clone());

@@ -1,6 +1,7 @@
 //! One run of a local cluster from beginning to end.
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use config::Topology;
@@ -15,7 +16,7 @@ use super::settings::Settings;
 use super::shape::{Shape, check};
 use super::supervisor::{Interrupted, Supervisor};
 use super::{control, machine, ports, signals};
-use crate::console;
+use crate::{cluster, console};
 
 /// The proxy's port unless told otherwise: the default of the original's clients.
 const PORT: u16 = 12200;
@@ -44,7 +45,8 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), DevError> {
     };
     let turn = if paths.topology().exists() { None } else { Some(Turn::wait()) };
     let Plan { topology, new_file, mut settings } = Plan::make(args, &paths)?;
-    let memory_mib = machine::memory_per_node_mib(topology.servers().len());
+    let with_data = topology.physical_groups().iter().map(|group| group.servers.len()).sum();
+    let memory_mib = machine::memory_per_node_mib(with_data);
     let members = Member::all(&paths, &topology, &settings, memory_mib);
     wait_for_leftovers(&paths)?;
     check_ports(&paths, &members)?;
@@ -59,7 +61,7 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), DevError> {
     signals::listen(events.clone())?;
     control::listen(&paths, events)?;
     let mut supervisor = Supervisor::new(paths.clone(), members.clone(), inbox);
-    let started = start(args, &paths, &mut supervisor, &members, &mut settings);
+    let started = start(args, &paths, topology, &mut supervisor, &members, &mut settings);
     if let Some(turn) = turn {
         turn.end();
     }
@@ -156,6 +158,7 @@ fn clear_half_made(paths: &Paths, members: &[Member], settings: &Settings) -> Re
 fn start(
     args: &DevArgs,
     paths: &Paths,
+    topology: Topology,
     supervisor: &mut Supervisor,
     members: &[Member],
     settings: &mut Settings,
@@ -171,6 +174,7 @@ fn start(
         settings.created.extend(nodes);
         settings.store(paths).map_err(Interrupted::Failed)?;
     }
+    create_groups(args, topology, supervisor)?;
     supervisor.start(Role::Proxy, |_| false).map_err(Interrupted::Failed)?;
     supervisor.wait("/readyz", args.ready_within)?;
     console::line(table(paths, members));
@@ -180,6 +184,22 @@ fn start(
         settings.port, settings.port, settings.admin_port,
     ));
     Ok(())
+}
+
+/// Creates the logic groups that do not exist: all of them the first time, what a run that was killed
+/// left out the second time, none later.
+fn create_groups(
+    args: &DevArgs,
+    topology: Topology,
+    supervisor: &mut Supervisor,
+) -> Result<(), Interrupted> {
+    let failed = |e| Interrupted::Failed(DevError::Cluster(e));
+    // The children inherit the variable, so they ask for that secret.
+    let file = std::env::var_os("FDHT_SECRET_FILE");
+    let secret = cluster::secret(file.as_deref().map(Path::new)).map_err(failed)?;
+    let time_max = args.ready_within;
+    let work = move || cluster::init(topology, secret.as_ref(), time_max);
+    supervisor.during("init", work)?.map(drop).map_err(failed)
 }
 
 fn table(paths: &Paths, members: &[Member]) -> String {

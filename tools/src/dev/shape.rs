@@ -10,6 +10,8 @@ use super::args::DevArgs;
 
 /// The name of a local cluster.
 const CLUSTER: &str = "dev";
+/// The voter without data. One voter could not fail; two are no better than one.
+const VOTER: &str = "v1";
 /// Physical groups, servers in each and logic groups unless told otherwise.
 const DEFAULTS: (u16, u8, u16) = (2, 2, 17);
 
@@ -33,25 +35,45 @@ impl Shape {
         Ok(Self { groups, servers_per_group, logic_groups })
     }
 
+    /// How many servers hold data.
+    fn data_servers(self) -> usize {
+        usize::from(self.groups) * usize::from(self.servers_per_group)
+    }
+
     /// How many servers there are.
     pub(super) fn servers(self) -> usize {
-        usize::from(self.groups) * usize::from(self.servers_per_group)
+        self.data_servers() + usize::from(self.data_servers() > 1)
+    }
+
+    /// The servers that keep the registers: any one of three may fail.
+    fn voters(self) -> String {
+        match (self.groups, self.servers_per_group) {
+            (1, 1) => "a1".to_owned(),
+            (1, _) => format!("a1, a2, {VOTER}"),
+            _ => format!("a1, b1, {VOTER}"),
+        }
     }
 
     /// The topology file. Takes two ports per server: address and admin.
     pub(super) fn topology(self, ports: &[u16]) -> String {
         assert_eq!(ports.len(), self.servers() * 2, "two ports per server");
-        let (mut servers, mut groups) = (String::new(), String::new());
-        let mut ports = ports.chunks_exact(2);
-        let mut first = None;
+        let (mut names, mut groups) = (Vec::new(), String::new());
         for group in 0..self.groups {
             let letter = group_name(group);
-            let names: Vec<String> =
+            let own: Vec<String> =
                 (1..=self.servers_per_group).map(|n| format!("{letter}{n}")).collect();
-            for name in &names {
-                let Some([address, admin]) = ports.next() else {
-                    continue;
-                };
+            let (from, to) = self.range(group);
+            let list = own.join(", ");
+            put(
+                &mut groups,
+                format_args!("  {letter}: {{ servers: [{list}], logic_groups: \"{from}-{to}\" }}"),
+            );
+            names.extend(own);
+        }
+        names.extend((self.servers() > self.data_servers()).then(|| VOTER.to_owned()));
+        let mut servers = String::new();
+        for (name, ports) in names.iter().zip(ports.chunks_exact(2)) {
+            if let [address, admin] = ports {
                 put(
                     &mut servers,
                     format_args!(
@@ -59,15 +81,6 @@ impl Shape {
                     ),
                 );
             }
-            first.get_or_insert_with(|| names[0].clone());
-            let (from, to) = self.range(group);
-            put(
-                &mut groups,
-                format_args!(
-                    "  {letter}: {{ servers: [{}], logic_groups: \"{from}-{to}\" }}",
-                    names.join(", ")
-                ),
-            );
         }
         format!(
             "# Written by `fdht dev`. It may be edited: raise the epoch with every change.\n\
@@ -75,7 +88,7 @@ impl Shape {
              voters: [{}]\nphysical_groups:\n{groups}write: {{ acks: step, sync: everysec }}\n\
              namespaces: {{}}\n",
             self.logic_groups,
-            first.unwrap_or_default(),
+            self.voters(),
         )
     }
 
@@ -92,8 +105,8 @@ fn put(to: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 fn group_name(group: u16) -> char {
-    let letter = b'a' + u8::try_from(group).expect("at most GROUPS_MAX");
-    char::from(letter)
+    let mut letters = ('a'..='z').filter(|letter| !VOTER.starts_with(*letter));
+    letters.nth(usize::from(group)).expect("at most GROUPS_MAX")
 }
 
 /// Whether what the flags ask for is what the cluster at `path` is. Flags that were left out fit.
@@ -162,8 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn any_one_of_three_voters_may_fail() {
+        for (flags, voters, without_data) in [
+            ("--groups 1 --servers-per-group 1", "a1", false),
+            ("--groups 1", "a1, a2, v1", true),
+            ("--groups 1 --servers-per-group 3", "a1, a2, v1", true),
+            ("--groups 2 --servers-per-group 1", "a1, b1, v1", true),
+            ("", "a1, b1, v1", true),
+        ] {
+            let shape = Shape::of(&args(flags)).unwrap();
+            let ports: Vec<u16> = (1..).take(shape.servers() * 2).collect();
+            let text = shape.topology(&ports);
+            assert!(text.contains(&format!("\nvoters: [{voters}]\n")), "{text}");
+            let topology = Topology::parse(&text).unwrap();
+            let voter = topology.server(VOTER).map(|server| topology.place_of_server(server.id));
+            assert_eq!(voter, without_data.then_some(None), "{text}");
+        }
+    }
+
+    #[test]
     fn servers_are_named_after_their_group() {
-        let text = Shape::of(&args("")).unwrap().topology(&(1..=8).collect::<Vec<_>>());
+        let text = Shape::of(&args("")).unwrap().topology(&(1..=10).collect::<Vec<_>>());
         assert!(
             text.contains("b1: { address: \"127.0.0.1:5\", admin: \"127.0.0.1:6\" }"),
             "{text}"
@@ -174,7 +206,7 @@ mod tests {
 
     #[test]
     fn flags_that_contradict_the_kept_file_are_refused() {
-        let text = Shape::of(&args("")).unwrap().topology(&(1..=8).collect::<Vec<_>>());
+        let text = Shape::of(&args("")).unwrap().topology(&(1..=10).collect::<Vec<_>>());
         let topology = Topology::parse(&text).unwrap();
         let path = Path::new("d/topology.yaml");
         for fine in ["", "--groups 2", "--servers-per-group 2 --logic-groups 17"] {

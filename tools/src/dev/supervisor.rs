@@ -2,7 +2,8 @@
 //! ended by itself, and stops all in order.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::DevError;
@@ -89,24 +90,51 @@ impl Supervisor {
             let Some(last) = left.last() else {
                 return Ok(());
             };
-            if let Some((id, status)) = self.reap().into_iter().next() {
-                return Err(Interrupted::Failed(self.ended(&id, status)));
-            }
             if clock::now() >= deadline {
                 let (id, seconds) = (last.id.clone(), time_max.as_secs());
                 let (log, last) = self.log_of(&id);
                 let late = DevError::NotReady { id, seconds, reason, log, last };
                 return Err(Interrupted::Failed(late));
             }
-            match self.events.recv_timeout(TICK) {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Interrupted::Stop);
-                }
-                Ok(Event::Wish(_, reply)) => {
-                    drop(reply.try_send(Err("the cluster is still starting".to_owned())));
-                }
+            self.check_running(TICK)?;
+        }
+    }
+
+    /// Does `work` on a thread of this name and waits for it while all children run.
+    pub(super) fn during<T: Send + 'static>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        let (sender, result) = sync_channel(1);
+        // Nobody waits for the result of work that was given up.
+        let work = move || drop(sender.send(work()));
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+        spawned.map_err(|source| {
+            Interrupted::Failed(DevError::System { what: "start a thread", source })
+        })?;
+        loop {
+            match result.recv_timeout(TICK) {
+                Ok(done) => return Ok(done),
+                Err(RecvTimeoutError::Disconnected) => return Err(Interrupted::Stop),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            self.check_running(Duration::ZERO)?;
+        }
+    }
+
+    /// Ends the start when a child ended or the operator says so; others are put off.
+    fn check_running(&mut self, wait: Duration) -> Result<(), Interrupted> {
+        if let Some((id, status)) = self.reap().into_iter().next() {
+            return Err(Interrupted::Failed(self.ended(&id, status)));
+        }
+        match self.events.recv_timeout(wait) {
+            Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => Err(Interrupted::Stop),
+            Ok(Event::Wish(_, reply)) => {
+                drop(reply.try_send(Err("the cluster is still starting".to_owned())));
+                Ok(())
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(()),
         }
     }
 

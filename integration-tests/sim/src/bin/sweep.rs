@@ -65,10 +65,14 @@ fn main() -> ExitCode {
         }
     });
     let totals = all.into_inner().expect("no thread panics with it");
-    let Totals { failing, events, acked, reads, leaders, changes } = totals;
+    let Totals { failing, events, sum } = totals;
+    let sim::Report {
+        acked, reads, leaders, changes, voter_sets, strangers, reseeds, lost, ..
+    } = sum;
     println!(
         "{failing} failing of {}: {events} events, {acked} writes, {reads} reads, {leaders} \
-         leaderships, {changes} register changes",
+         leaderships, {changes} register changes, {voter_sets} voter sets replaced, {strangers} \
+         blank disks, {reseeds} lanes to be seeded anew, {lost} writes lost with the power of all",
         options.seeds
     );
     if failing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -78,19 +82,20 @@ fn main() -> ExitCode {
 struct Totals {
     failing: u64,
     events: u64,
-    acked: usize,
-    reads: u64,
-    leaders: usize,
-    changes: u64,
+    sum: sim::Report,
 }
 
 impl Totals {
     fn add(&mut self, report: &sim::Report) {
         self.failing += u64::from(report.failure.is_some());
         self.events += report.events;
-        self.acked += report.acked;
-        self.reads += report.reads;
-        self.leaders += report.leaders;
-        self.changes += report.changes;
+        self.sum.acked += report.acked;
+        self.sum.reads += report.reads;
+        self.sum.leaders += report.leaders;
+        self.sum.changes += report.changes;
+        self.sum.voter_sets += report.voter_sets;
+        self.sum.strangers += report.strangers;
+        self.sum.reseeds += report.reseeds;
+        self.sum.lost += report.lost;
     }
 }

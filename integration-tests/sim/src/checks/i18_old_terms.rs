@@ -12,7 +12,7 @@ use crate::node::Process;
 type Acks = Vec<(NodeId, Lsn, Lsn)>;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OldTerms;
 
 impl OldTerms {

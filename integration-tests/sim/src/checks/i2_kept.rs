@@ -11,6 +11,7 @@ pub fn check(oracle: &Oracle) -> Check {
         let records = oracle.official.get(&lane).map(Vec::as_slice).unwrap_or_default();
         let op = records.iter().filter_map(|rec| rec.op).find(|op| op.request == acked.request);
         match op {
+            _ if oracle.i1_power.is_lost(acked.request) => {}
             Some(op) if op.answer == acked.answer => {}
             other => return Err(format!("I2: acknowledged {acked:?} is {other:?}")),
         }

@@ -92,7 +92,9 @@ impl HttpAnswer {
         let (status, code) = match failure.code {
             FailureCode::WrongKind => (409, "wrong_kind"),
             FailureCode::OverLimit => (413, "over_limit"),
-            FailureCode::NotInteger | FailureCode::Overflow => (400, "bad_request"),
+            FailureCode::NotInteger | FailureCode::Overflow | FailureCode::AcksTooWeak => {
+                (400, "bad_request")
+            }
             FailureCode::Malformed => (500, "internal"),
             FailureCode::NotLeader
             | FailureCode::NotYet
@@ -104,7 +106,7 @@ impl HttpAnswer {
             FailureCode::DiskFull => (507, "disk_full"),
             FailureCode::Stopped => (507, "stopped"),
             FailureCode::AcksShort => (504, "acks_short"),
-            FailureCode::Unknown => (504, "unknown"),
+            FailureCode::Unknown | FailureCode::Interrupted => (504, "unknown"),
         };
         let answer = Self::error(status, code, &failure.detail);
         if status == 503 {

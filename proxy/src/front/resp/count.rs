@@ -1,6 +1,5 @@
 //! DBSIZE: asks every lane for its count.
 
-use common::failure::Failure;
 use common::ids::{Lane, LogicGroup};
 use common::op::Op;
 use common::reply::Reply;
@@ -11,11 +10,12 @@ use super::args::Args;
 use super::call::Kind;
 use super::command::Outcome;
 use super::encode;
-use super::error::{self, graver, unexpected};
+use super::error::{self, unexpected};
+use super::gathered::Gathered;
 use super::session::Context;
 
 /// Most lanes that are asked at the same time.
-const WINDOW: u32 = 256;
+const WINDOW: usize = 256;
 
 /// `DBSIZE`
 pub(super) fn dbsize(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
@@ -25,12 +25,11 @@ pub(super) fn dbsize(ctx: &mut Context<'_>, _args: &Args<'_>) -> Outcome {
         namespace: ctx.session.namespace.clone(),
         lanes: lanes.into_iter(),
         asked: 0,
-        outstanding: 0,
+        gathered: Gathered::default(),
         sum: 0,
-        failure: None,
     };
-    while count.outstanding < WINDOW && count.ask_next(ctx.submit) {}
-    if count.outstanding == 0 {
+    while count.gathered.outstanding() < WINDOW && count.ask_next(ctx.submit) {}
+    if count.gathered.outstanding() == 0 {
         encode::integer(ctx.out, 0);
         return Ok(Started::Answered);
     }
@@ -42,9 +41,8 @@ pub(super) struct Count {
     namespace: Vec<u8>,
     lanes: std::vec::IntoIter<Lane>,
     asked: u32,
-    outstanding: u32,
+    gathered: Gathered,
     sum: u64,
-    failure: Option<Failure>,
 }
 
 impl Count {
@@ -54,7 +52,7 @@ impl Count {
         };
         submit.submit_to(self.asked, lane, &Op::Count { namespace: &self.namespace });
         self.asked += 1;
-        self.outstanding += 1;
+        self.gathered.add();
         true
     }
 
@@ -64,28 +62,21 @@ impl Count {
         submit: &mut dyn Submit,
         out: &mut Vec<u8>,
     ) -> Progress {
-        self.outstanding -= 1;
-        let failure = match answer {
+        let taken = match answer {
             Ok(Reply::Count(count)) => {
                 self.sum = self.sum.saturating_add(count);
-                None
+                Ok(Progress::Done)
             }
-            Ok(_) => Some(unexpected()),
-            Err(failure) => Some(failure),
+            Ok(_) => Err(unexpected()),
+            Err(failure) => Err(failure),
         };
-        if let Some(failure) = failure {
-            self.failure = Some(match self.failure.take() {
-                None => failure,
-                Some(earlier) => graver(earlier, failure),
-            });
-        }
-        if self.failure.is_none() {
+        if taken.is_ok() && !self.gathered.has_failed() {
             self.ask_next(submit);
         }
-        if self.outstanding > 0 {
+        if self.gathered.on_part(taken) == Progress::Waiting {
             return Progress::Waiting;
         }
-        match &self.failure {
+        match self.gathered.failure() {
             Some(failure) => error::failure(out, failure),
             None => encode::integer(out, i64::try_from(self.sum).unwrap_or(i64::MAX)),
         }

@@ -11,8 +11,9 @@ use common::reply::{Lookup, Reply};
 use crate::front::call::{Answer, Durability, Progress, Submit};
 
 use super::encode;
-use super::error::{self, graver, unexpected};
+use super::error::{self, unexpected};
 use super::expire::{Base, Unit};
+use super::gathered::Gathered;
 use super::kept::{KeptAddress, KeptNames};
 use super::tally::{ADDRESSES_MAX, part_number};
 
@@ -42,7 +43,7 @@ impl TimeForm {
     }
 }
 
-/// Gathers the times. Waits for all parts even after a failure, which then is the answer.
+/// Gathers the times.
 pub(super) struct FieldTimes {
     at: KeptAddress,
     names: KeptNames,
@@ -50,8 +51,7 @@ pub(super) struct FieldTimes {
     times: Vec<i64>,
     /// The indexes of names that each part has not answered yet.
     parts: Vec<Range<usize>>,
-    outstanding: usize,
-    failure: Option<Failure>,
+    gathered: Gathered,
 }
 
 impl FieldTimes {
@@ -71,9 +71,8 @@ impl FieldTimes {
             times: vec![0; names.len()],
             names,
             form,
-            outstanding: parts.len(),
+            gathered: Gathered::of(parts.len()),
             parts,
-            failure: None,
         };
         for (number, part) in times.parts.iter().enumerate() {
             times.ask_part(number, part, submit);
@@ -101,21 +100,10 @@ impl FieldTimes {
             Ok(_) => Err(unexpected()),
             Err(failure) => Err(failure),
         };
-        match taken {
-            Ok(Progress::Waiting) => return Progress::Waiting,
-            Ok(Progress::Done) => {}
-            Err(failure) => {
-                self.failure = Some(match self.failure.take() {
-                    None => failure,
-                    Some(earlier) => graver(earlier, failure),
-                });
-            }
-        }
-        self.outstanding -= 1;
-        if self.outstanding > 0 {
+        if self.gathered.on_part(taken) == Progress::Waiting {
             return Progress::Waiting;
         }
-        match &self.failure {
+        match self.gathered.failure() {
             Some(failure) => error::failure(out, failure),
             None => {
                 encode::array(out, self.times.len());
@@ -150,7 +138,7 @@ impl FieldTimes {
         }
         let rest = part.clone();
         // After a failure elsewhere the rest is of no use.
-        if rest.is_empty() || self.failure.is_some() {
+        if rest.is_empty() || self.gathered.has_failed() {
             return Ok(Progress::Done);
         }
         self.ask_part(number, &rest, submit);

@@ -12,7 +12,8 @@ use super::args::Args;
 use super::call::Kind;
 use super::command::Outcome;
 use super::encode::{self, Proto};
-use super::error::{self, graver, unexpected};
+use super::error::{self, unexpected};
+use super::gathered::Gathered;
 use super::hashes::field;
 use super::kept::KeptNames;
 use super::keys::check_names;
@@ -79,22 +80,21 @@ impl Part {
     }
 }
 
-/// Gathers the values. Waits for all lanes even after a failure, which then is the answer.
+/// Gathers the values.
 pub(super) struct Many {
     whose: Whose,
     names: KeptNames,
     values: Vec<Option<Vec<u8>>>,
     parts: Vec<Part>,
-    outstanding: usize,
+    gathered: Gathered,
     bytes: usize,
-    failure: Option<Failure>,
 }
 
 impl Many {
     fn new(whose: Whose, names: KeptNames, parts: Vec<Part>) -> Self {
         let values = std::iter::repeat_with(|| None).take(names.len()).collect();
-        let outstanding = parts.len();
-        Self { whose, names, values, parts, outstanding, bytes: 0, failure: None }
+        let gathered = Gathered::of(parts.len());
+        Self { whose, names, values, parts, gathered, bytes: 0 }
     }
 
     fn address(&self, index: usize) -> Address<'_> {
@@ -128,21 +128,10 @@ impl Many {
             Ok(_) => Err(unexpected()),
             Err(failure) => Err(failure),
         };
-        match taken {
-            Ok(Progress::Waiting) => return Progress::Waiting,
-            Ok(Progress::Done) => {}
-            Err(failure) => {
-                self.failure = Some(match self.failure.take() {
-                    None => failure,
-                    Some(earlier) => graver(earlier, failure),
-                });
-            }
-        }
-        self.outstanding -= 1;
-        if self.outstanding > 0 {
+        if self.gathered.on_part(taken) == Progress::Waiting {
             return Progress::Waiting;
         }
-        match &self.failure {
+        match self.gathered.failure() {
             Some(failure) => error::failure(out, failure),
             None => self.write(proto, out),
         }
@@ -219,7 +208,7 @@ impl Many {
     fn go_on(&self, number: usize, submit: &mut dyn Submit) -> Result<Progress, Failure> {
         let part = self.parts.get(number).ok_or_else(unexpected)?;
         // After a failure elsewhere the rest is of no use.
-        if part.done == part.indexes.len() || self.failure.is_some() {
+        if part.done == part.indexes.len() || self.gathered.has_failed() {
             return Ok(Progress::Done);
         }
         self.ask(number, part, submit);

@@ -22,6 +22,7 @@ pub mod command;
 mod table;
 
 mod error;
+mod gathered;
 mod glob;
 mod kept;
 mod number;

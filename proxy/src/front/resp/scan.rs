@@ -17,7 +17,8 @@ use super::args::Args;
 use super::call::{Kind, kind_name};
 use super::command::{Outcome, is_word};
 use super::encode;
-use super::error::{self, CommandError, graver, unexpected};
+use super::error::{self, CommandError, unexpected};
+use super::gathered::Gathered;
 use super::glob::{self, Case};
 use super::number::{parse_i64, push_u64};
 use super::session::Context;
@@ -97,12 +98,11 @@ pub(super) struct Scan {
 /// What the lanes of one group told in one round.
 #[derive(Default)]
 struct Round {
-    outstanding: usize,
+    gathered: Gathered,
     /// Positions and encoded names; names that the filter refused are empty.
     objects: Vec<(u64, Vec<u8>)>,
     /// The lowest position from which a lane wants to go on.
     next: Option<u64>,
-    failure: Option<Failure>,
 }
 
 #[derive(Default)]
@@ -133,7 +133,7 @@ impl Scan {
             for (part, lane) in (0..).zip(&lanes) {
                 submit.submit_to(part, *lane, &op);
             }
-            self.round = Round { outstanding: lanes.len(), ..Round::default() };
+            self.round = Round { gathered: Gathered::of(lanes.len()), ..Round::default() };
             if !lanes.is_empty() {
                 return Progress::Waiting;
             }
@@ -153,22 +153,15 @@ impl Scan {
         submit: &mut dyn Submit,
         out: &mut Vec<u8>,
     ) -> Progress {
-        self.round.outstanding -= 1;
         let taken = match answer {
-            Ok(Reply::Scan(page)) => self.on_page(&page),
+            Ok(Reply::Scan(page)) => self.on_page(&page).map(|()| Progress::Done),
             Ok(_) => Err(unexpected()),
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = taken {
-            self.round.failure = Some(match self.round.failure.take() {
-                None => failure,
-                Some(earlier) => graver(earlier, failure),
-            });
-        }
-        if self.round.outstanding > 0 {
+        if self.round.gathered.on_part(taken) == Progress::Waiting {
             return Progress::Waiting;
         }
-        if let Some(failure) = &self.round.failure {
+        if let Some(failure) = self.round.gathered.failure() {
             error::failure(out, failure);
             return Progress::Done;
         }

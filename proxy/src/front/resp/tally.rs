@@ -1,7 +1,6 @@
 //! Commands on many keys whose answers add up: DEL, EXISTS, MSET.
 
 use common::address::{Address, Field, NameTooLong, Object};
-use common::failure::Failure;
 use common::ids::Lane;
 use common::limits::{BATCH_ITEMS_MAX, FRAME_BYTES_MAX, PHYSICAL_KEY_BYTES_MAX};
 use common::op::{Action, Condition, Describe, Op, Write};
@@ -10,7 +9,8 @@ use common::reply::{Existed, ObjectKind, Reply};
 use crate::front::call::{Answer, Durability, Progress, Submit};
 
 use super::encode;
-use super::error::{self, CommandError, graver, unexpected};
+use super::error::{self, CommandError, unexpected};
+use super::gathered::Gathered;
 use super::kept::KeptNames;
 
 /// Most addresses of one operation that may be cut into several.
@@ -83,12 +83,11 @@ pub(super) enum Total {
     Ok,
 }
 
-/// Adds up answers. Waits for all of them even after a failure, which then is the answer.
+/// Adds up answers.
 pub(super) struct Tally {
     total: Total,
     sum: i64,
-    outstanding: usize,
-    failure: Option<Failure>,
+    gathered: Gathered,
     unasked: Option<Unasked>,
 }
 
@@ -102,7 +101,7 @@ struct Unasked {
 impl Tally {
     /// Waits for `outstanding` batches.
     pub(super) fn of_batches(outstanding: usize, total: Total) -> Self {
-        Self { total, sum: 0, outstanding, failure: None, unasked: None }
+        Self { total, sum: 0, gathered: Gathered::of(outstanding), unasked: None }
     }
 
     /// Asks whether objects exist, not about all of them at once.
@@ -113,8 +112,8 @@ impl Tally {
     ) -> Self {
         let mut tally = Self::of_batches(0, Total::Existed);
         for name in names.clone().take(WINDOW) {
-            describe(submit, tally.outstanding, Object { namespace, name });
-            tally.outstanding += 1;
+            describe(submit, tally.gathered.outstanding(), Object { namespace, name });
+            tally.gathered.add();
         }
         let names: KeptNames = names.skip(WINDOW).collect();
         if names.len() > 0 {
@@ -134,36 +133,32 @@ impl Tally {
         submit: &mut dyn Submit,
         out: &mut Vec<u8>,
     ) -> Progress {
-        self.outstanding -= 1;
-        match answer {
+        let taken = match answer {
             Ok(Reply::Batch(batch)) if batch.refused.is_none() => {
                 let existed = |existed: Existed| i64::from(existed == Existed::Yes);
                 self.sum += batch.written.iter().map(|write| existed(write.existed)).sum::<i64>();
+                Ok(Progress::Done)
             }
             Ok(Reply::Described(described)) => {
                 self.sum += i64::from(described.kind != ObjectKind::Missing);
+                Ok(Progress::Done)
             }
-            Ok(_) => self.fail(unexpected()),
-            Err(failure) => self.fail(failure),
+            Ok(_) => Err(unexpected()),
+            Err(failure) => Err(failure),
+        };
+        if taken.is_err() {
+            self.unasked = None;
         }
         self.ask_next(submit);
-        if self.outstanding > 0 {
+        if self.gathered.on_part(taken) == Progress::Waiting {
             return Progress::Waiting;
         }
-        match (&self.failure, self.total) {
+        match (self.gathered.failure(), self.total) {
             (Some(failure), _) => error::failure(out, failure),
             (None, Total::Existed) => encode::integer(out, self.sum),
             (None, Total::Ok) => encode::ok(out),
         }
         Progress::Done
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.failure = Some(match self.failure.take() {
-            None => failure,
-            Some(earlier) => graver(earlier, failure),
-        });
-        self.unasked = None;
     }
 
     fn ask_next(&mut self, submit: &mut dyn Submit) {
@@ -174,7 +169,7 @@ impl Tally {
         let object = Object { namespace: &unasked.namespace, name };
         describe(submit, WINDOW + unasked.next, object);
         unasked.next += 1;
-        self.outstanding += 1;
+        self.gathered.add();
         if unasked.next == unasked.names.len() {
             self.unasked = None;
         }

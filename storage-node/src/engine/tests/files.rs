@@ -124,6 +124,7 @@ fn a_key_that_is_no_key_is_refused_before_anything_changes() {
         hlc: common::version::Hlc(2),
         node: NodeId(1),
         request: common::ids::RequestId(1),
+        open: 0,
     };
     let stored = common::stored::Stored { version: head.version(), body: Body::Tombstone };
     let mutation = common::log_record::Mutation { key: b"\x05nonsense", stored };

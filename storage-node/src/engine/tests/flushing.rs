@@ -1,9 +1,10 @@
 //! Flushes: commits, crashes between them, and the size of the file.
 
 use common::address::Field;
+use common::ids::{Epoch, Lane, ServerIndex, Stream};
 use common::stored::Body;
 
-use super::support::{Bench, OPTIONS, Put, header_key, key};
+use super::support::{Bench, OPTIONS, Put, header_key, key, stream};
 use crate::engine::{StoreOptions, View};
 
 #[test]
@@ -133,4 +134,41 @@ fn tombstones_stay_where_other_servers_hold_copies() {
     let record = bench.store().record(&key("gone", Field::Unnamed)).unwrap().expect("found");
     assert_eq!(record.stored().body, Body::Tombstone);
     assert_eq!(bench.count(1), 0);
+}
+
+#[test]
+fn the_log_is_kept_from_the_lowest_place_of_what_was_applied_late() {
+    let lane = Lane { server: ServerIndex(1), ..stream().lane };
+    let other = Stream { lane, epoch: Epoch(4) };
+    let put = |name: &str| vec![(key(name, Field::Unnamed), Put::value("v"))];
+    let mut bench = Bench::new(OPTIONS);
+    bench.apply(stream(), 1, 50, &put("a"));
+    bench.apply(other, 1, 20, &put("b"));
+    bench.apply(stream(), 2, 60, &put("c"));
+    assert_eq!(bench.store().oldest_unflushed(), Some((1, 20)));
+    let job = bench.store_mut().begin_flush().expect("something to flush");
+    assert_eq!(job.log_mark(), (1, 60), "the log is durable up to the greatest place first (I6)");
+    bench.apply(other, 2, 10, &put("d"));
+    assert_eq!(bench.store().oldest_unflushed(), Some((1, 10)), "of both memtables");
+    let done = job.run();
+    bench.store_mut().finish_flush(done);
+    assert_eq!(bench.store().oldest_unflushed(), Some((1, 10)));
+    assert_eq!(bench.store().checkpoint().positions[&other].0, 1);
+    bench.flush();
+    assert_eq!(bench.store().oldest_unflushed(), None);
+    assert_eq!(bench.store().checkpoint().log_mark, (1, 60), "it never falls");
+}
+
+#[test]
+fn the_start_of_a_stream_moves_its_position_and_nothing_else() {
+    let started = Stream { epoch: Epoch(9), ..stream() };
+    let mut bench = Bench::new(OPTIONS);
+    bench.apply(started, 1, 30, &[]);
+    assert_eq!(bench.store().applied()[&started].0, 1);
+    assert_eq!((bench.store().oldest_unflushed(), bench.store().hlc().0), (Some((1, 30)), 1));
+    assert_eq!((bench.count(1), bench.store().memory_bytes()), (0, 0));
+    bench.flush();
+    assert_eq!(bench.store().oldest_unflushed(), None);
+    let checkpoint = bench.store().checkpoint();
+    assert_eq!((checkpoint.positions[&started].0, checkpoint.log_mark), (1, (1, 30)));
 }

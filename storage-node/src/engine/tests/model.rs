@@ -170,7 +170,7 @@ impl Model {
             }
             Step::Crash => self.crash(),
             Step::Reclaim { slice } => {
-                self.bench.store_mut().reclaim(self.now, slice).unwrap();
+                self.bench.reclaim(self.now, slice);
             }
             Step::ReclaimAll => self.bench.reclaim_all(self.now),
             Step::Check => self.check(),

@@ -3,7 +3,8 @@
 use common::address::Field;
 use common::ids::ServerIndex;
 
-use super::support::{Bench, OPTIONS, Put, header_key, key};
+use super::support::{Bench, OPTIONS, Put, header_key, key, prefix};
+use crate::engine::store::server_of;
 use crate::engine::{StoreOptions, View};
 
 #[test]
@@ -20,7 +21,7 @@ fn ten_thousand_expired_keys_are_reclaimed_in_slices() {
     assert_eq!(bench.count(999), 10_001);
     let (mut slices, mut handled) = (0, 0);
     loop {
-        let slice = bench.store_mut().reclaim(20_000, 256).unwrap();
+        let slice = bench.reclaim(20_000, 256);
         assert!(slice <= 256, "a slice of {slice}");
         if slice == 0 {
             break;
@@ -33,7 +34,7 @@ fn ten_thousand_expired_keys_are_reclaimed_in_slices() {
     bench.flush();
     bench.reopen();
     assert_eq!(bench.count(20_000), 1);
-    assert_eq!(bench.store_mut().reclaim(20_000, 256).unwrap(), 0, "nothing is due twice");
+    assert_eq!(bench.reclaim(20_000, 256), 0, "nothing is due twice");
     assert!(bench.store().record(&key("session 1", Field::Unnamed)).unwrap().is_none());
     assert!(bench.store().record(&key("stays", Field::Unnamed)).unwrap().is_some());
 }
@@ -78,7 +79,7 @@ fn fields_that_a_header_hides_go_in_slices_and_the_header_goes_last() {
     let now = bench.next();
     bench.write(vec![(header_key("hash"), Put::Header { expire_at: 0, cleared: now })]);
     bench.hset("hash", "new", "v");
-    assert!(bench.store_mut().reclaim(1, 100).unwrap() <= 101);
+    assert!(bench.reclaim(1, 100) <= 101);
     bench.reclaim_all(1);
     assert_eq!(bench.records("hash").len(), 2, "the header and the new field");
     bench.reclaim_all(1);
@@ -89,7 +90,7 @@ fn fields_that_a_header_hides_go_in_slices_and_the_header_goes_last() {
     assert_eq!(bench.records("hash"), [b"\x02new".to_vec()]);
     bench.flush();
     bench.reopen();
-    assert_eq!(bench.store_mut().reclaim(1, 100).unwrap(), 0, "the object is clean");
+    assert_eq!(bench.reclaim(1, 100), 0, "the object is clean");
     assert!(!bench.store().may_have_headers());
     assert_eq!(bench.count(1), 1);
 }
@@ -123,9 +124,9 @@ fn an_object_that_expires_during_a_pass_over_it_is_not_counted() {
     bench.write(vec![(header_key("hash"), Put::Header { expire_at: 0, cleared: now })]);
     bench.hset("hash", "a", "v");
     bench.write(vec![(header_key("hash"), Put::Header { expire_at: 50, cleared: now })]);
-    assert_eq!(bench.store_mut().reclaim(1, 1).unwrap(), 2, "the pass stands behind field a");
+    assert_eq!(bench.reclaim(1, 1), 2, "the pass stands behind field a");
     assert_eq!(bench.count(49), 1);
-    while bench.store_mut().reclaim(50, 1).unwrap() > 0 {
+    while bench.reclaim(50, 1) > 0 {
         assert_eq!(bench.count(50), 0);
     }
     assert_eq!((bench.count(50), bench.records("hash").len()), (0, 1));
@@ -168,7 +169,7 @@ fn a_string_over_a_hash_hides_it_until_reclaim_removes_it() {
     bench.reclaim_all(1);
     bench.flush();
     bench.reopen();
-    assert_eq!(bench.store_mut().reclaim(1, 100).unwrap(), 0);
+    assert_eq!(bench.reclaim(1, 100), 0);
     assert_eq!(bench.count(1), 1);
 }
 
@@ -198,4 +199,84 @@ fn a_scan_ends_between_positions_and_goes_on_where_it_ended() {
     let none = &mut |_: u64, _: &[u8], _: common::reply::ObjectKind| panic!("another namespace");
     assert_eq!(bench.store().scan(b"n", 0, ServerIndex(0), 1, 7, none).unwrap(), None);
     assert_eq!(bench.store().scan(b"ns", 1 << 48, ServerIndex(0), 1, 7, none).unwrap(), None);
+}
+
+/// A server that follows a lane must not decide that something of it has expired: its leader may
+/// have given it a later expiry just before.
+#[test]
+fn only_what_the_lane_has_decided_is_reclaimed() {
+    let (mut bench, mut lanes) = (Bench::new(OPTIONS), [Vec::new(), Vec::new()]);
+    for n in 0..400_u64 {
+        // The lane depends on what stands far from the end of a name.
+        let name = format!("{n} is the number of an object");
+        bench.set(&name, 1_000 + n, "v");
+        lanes[usize::from(server_of(&prefix(&name), 2).0)].push((name, 1_000 + n));
+        if n == 100 {
+            bench.flush();
+        }
+    }
+    assert!(lanes.iter().all(|names| names.len() > 100), "both lanes have some");
+    // Its header hides a field, so a pass looks at it long before it expires.
+    let hash = "2 is a hash of the other lane";
+    assert_eq!(server_of(&prefix(hash), 2), ServerIndex(1));
+    bench.hset(hash, "old", "v");
+    let cleared = bench.next();
+    bench.write(vec![(header_key(hash), Put::Header { expire_at: 1_000, cleared })]);
+    bench.hset(hash, "field", "v");
+    let reclaim = |bench: &mut Bench, safe: [u64; 2]| {
+        let safe = |server: ServerIndex| safe[usize::from(server.0)];
+        loop {
+            let handled = bench.store_mut().reclaim(safe, 50).unwrap();
+            assert!(handled <= 51, "a slice of {handled}");
+            if handled == 0 {
+                return;
+            }
+        }
+    };
+    for safe in [[2_000, 0], [2_000, 1_199], [2_000, 1_200], [900, 1_300], [2_000, 2_000]] {
+        reclaim(&mut bench, safe);
+        for (lane, names) in lanes.iter().enumerate() {
+            let done = if lane == 0 { 2_000 } else { safe[1] };
+            for (name, expire_at) in names {
+                let left = bench.records(name).len();
+                assert_eq!(left, usize::from(*expire_at > done), "{name} at {safe:?}");
+            }
+            let server = ServerIndex(u8::try_from(lane).unwrap());
+            // A count has a now of its own, whatever was reclaimed.
+            for now in [999, 1_150, 1_250, 5_000].into_iter().filter(|now| *now >= done) {
+                let live = names.iter().filter(|(_, expire_at)| *expire_at > now).count();
+                let live = live + usize::from(lane == 1 && now < 1_000);
+                let count = bench.store().count(b"ns", server, now).unwrap();
+                assert_eq!(count, live as u64, "lane {lane} at {now}, {safe:?}");
+            }
+        }
+        let left = if safe[1] < 1_000 { 2 } else { 1 };
+        assert_eq!(bench.records(hash).len(), left, "a header's expiry is the lane's too");
+        if safe == [2_000, 1_200] {
+            bench.flush();
+        }
+    }
+}
+
+#[test]
+fn a_lane_whose_time_stands_still_does_not_hold_up_another() {
+    let mut bench = Bench::new(StoreOptions { cache_bytes: 1 << 20, ..OPTIONS });
+    let of_lane = |lane: u8| {
+        let names = (0..).map(|n| format!("{n} is the number of an object"));
+        names.filter(move |name| server_of(&prefix(name), 2) == ServerIndex(lane))
+    };
+    for name in of_lane(1).take(1_000) {
+        bench.set(&name, 1_000, "v");
+    }
+    let safe = |server: ServerIndex| if server.0 == 0 { 5_000 } else { 0 };
+    let mut slices = 0;
+    for (n, name) in (0_u64..).zip(of_lane(0).take(200)) {
+        bench.set(&name, 2_000 - n, "v");
+        slices += usize::from(bench.store_mut().reclaim(safe, 50).unwrap() > 0);
+        if n >= 20 {
+            assert_eq!(bench.records(&name).len(), 0, "{name} went in its slice");
+        }
+    }
+    assert!(slices <= 200, "{slices}");
+    assert_eq!(bench.store().count(b"ns", ServerIndex(1), 999).unwrap(), 1_000);
 }

@@ -139,16 +139,29 @@ impl Bench {
 
     fn apply_logged(&mut self, number: u64) {
         let puts = self.log[usize::try_from(number).unwrap() - 1].clone();
+        self.apply(stream(), number, number, &puts);
+    }
+
+    /// Applies a record of any stream that stands at `mark` in the log and is not replayed. Its number
+    /// is its time.
+    pub(super) fn apply(
+        &mut self,
+        stream: Stream,
+        number: u64,
+        mark: u64,
+        puts: &[(Vec<u8>, Put)],
+    ) {
         let mutations: Vec<_> =
             puts.iter().map(|(key, put)| Mutation { key, stored: put.stored(number) }).collect();
         let head = LogHead {
-            stream: stream(),
+            stream,
             lsn: Lsn(number),
             hlc: Hlc(number),
             node: NodeId::of_name("a1"),
             request: RequestId(u128::from(number)),
+            open: 0,
         };
-        self.store_mut().apply(&head, &mutations, (1, number)).expect("keys are keys");
+        self.store_mut().apply(&head, &mutations, (1, mark)).expect("keys are keys");
     }
 
     pub(super) fn flush(&mut self) {
@@ -188,7 +201,12 @@ impl Bench {
     }
 
     pub(super) fn reclaim_all(&mut self, now_ms: u64) {
-        while self.store_mut().reclaim(now_ms, 50).expect("reclaimed") > 0 {}
+        while self.reclaim(now_ms, 50) > 0 {}
+    }
+
+    /// One slice, with the same safe time for all lanes.
+    pub(super) fn reclaim(&mut self, now_ms: u64, slice: usize) -> usize {
+        self.store_mut().reclaim(|_| now_ms, slice).expect("reclaimed")
     }
 
     /// The records of an object, tombstones left out: suffix and value.

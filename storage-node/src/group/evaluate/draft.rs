@@ -48,7 +48,7 @@ impl Draft {
     pub(super) fn absorb_step(&mut self) {
         for slot in self.step.slots.iter_mut().take(self.step.used) {
             let stored = std::mem::take(&mut slot.stored);
-            self.batch.set(slot.key.as_slice().into(), stored, Lsn::default());
+            self.batch.set(slot.key.as_slice().into(), stored, Lsn::default(), false);
         }
         self.step.clear();
     }

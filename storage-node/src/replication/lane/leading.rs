@@ -10,7 +10,7 @@ use crate::replication::action::Action;
 use crate::replication::message::{Message, Term};
 use crate::replication::position::{Head, Position};
 use crate::replication::register::Register;
-use crate::replication::timing::{HEARTBEAT_MS, HOLD_MS, REPEAT_MS, SEAL_WAIT_MS};
+use crate::replication::timing::{HEARTBEAT_MS, HOLD_MS, HOLD_PAUSE_MS, REPEAT_MS, SEAL_WAIT_MS};
 
 /// How far a leader is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +44,12 @@ pub struct Leading {
     pub(super) pending: VecDeque<(Lsn, bool, u64)>,
     pub(super) last: Lsn,
     pub(super) official: Lsn,
+    /// The last official record that had to be durable for it.
+    pub(super) official_durable: Lsn,
     pub(super) began_ms: u64,
     pub(super) again_ms: u64,
+    /// No hand-over begins before this, since one did not come about.
+    hold_at_ms: u64,
 }
 
 impl Leading {
@@ -61,8 +65,10 @@ impl Leading {
             pending: VecDeque::new(),
             last: Lsn(0),
             official: Lsn(0),
+            official_durable: Lsn(0),
             began_ms: now_ms,
             again_ms: now_ms + REPEAT_MS,
+            hold_at_ms: 0,
         }
     }
 
@@ -82,22 +88,31 @@ impl Leading {
         self.phase == Phase::GaveUp
     }
 
-    pub(super) fn copies_from(&self, node: NodeId) -> bool {
-        matches!(self.phase, Phase::Copying(from, _) if from == node)
+    /// Whom it fetches the best log from.
+    pub(super) fn copy_source(&self) -> Option<NodeId> {
+        match self.phase {
+            Phase::Copying(from, _) => Some(from),
+            _ => None,
+        }
     }
 
     pub(super) fn has_first(&self) -> bool {
         self.last > Lsn(0)
     }
 
+    /// When a parked pull is answered in any case.
+    fn answer_at_ms(&self) -> u64 {
+        let parked = self.peers.values().filter_map(Peer::parked_ms).min();
+        parked.map_or(u64::MAX, |parked_ms| parked_ms + HEARTBEAT_MS)
+    }
+
     pub(super) fn poll_timeout(&self) -> u64 {
         match self.phase {
             Phase::Sealing(_) => self.again_ms.min(self.began_ms + SEAL_WAIT_MS),
             Phase::Copying(..) => self.again_ms,
-            Phase::Serving | Phase::Holding(_) | Phase::GaveUp => {
-                let parked = self.peers.values().filter_map(Peer::parked_ms).min();
-                parked.map_or(u64::MAX, |parked_ms| parked_ms + HEARTBEAT_MS)
-            }
+            Phase::Holding(_) if self.official == self.last => 0,
+            Phase::Holding(until_ms) => self.answer_at_ms().min(until_ms),
+            Phase::Serving | Phase::GaveUp => self.answer_at_ms(),
         }
     }
 }
@@ -245,27 +260,6 @@ impl LaneReplica {
         self.advance(now_ms, actions);
     }
 
-    /// Numbers the next record, which the driver appends at once; `None` if nothing may be written.
-    pub fn append(
-        &mut self,
-        now_ms: u64,
-        needs_durable: bool,
-        actions: &mut Vec<Action>,
-    ) -> Option<Head> {
-        let Role::Leading(leading) = &mut self.role else {
-            return None;
-        };
-        if !leading.serves() {
-            return None;
-        }
-        leading.last = leading.last.next();
-        leading.pending.push_back((leading.last, needs_durable, now_ms));
-        let head = Head { at: Position { epoch: leading.since, lsn: leading.last }, ends: None };
-        assert!(self.held.take(&head), "{}: the leader's records follow each other", self.id);
-        self.advance(now_ms, actions);
-        Some(head)
-    }
-
     /// Begins a hand-over: requests wait until R holds everything, or [`HOLD_MS`] have passed.
     pub fn hold(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
         let rules = self.me.rules;
@@ -276,6 +270,11 @@ impl LaneReplica {
             leading.phase = Phase::Holding(now_ms + HOLD_MS);
             actions.push(Action::Holds(self.term(self.promised)));
         }
+    }
+
+    /// Whether a hand-over may begin, or is under way.
+    pub(crate) fn may_hold(&self, now_ms: u64) -> bool {
+        matches!(&self.role, Role::Leading(leading) if now_ms >= leading.hold_at_ms)
     }
 
     /// Whether the lane is held and everything of it is official.
@@ -323,7 +322,7 @@ impl LaneReplica {
                 self.ask_promises(actions);
             }
             Phase::Holding(until_ms) if now_ms >= *until_ms => {
-                leading.phase = Phase::Serving;
+                (leading.phase, leading.hold_at_ms) = (Phase::Serving, now_ms + HOLD_PAUSE_MS);
                 actions.push(Action::Serves(self.term(self.promised)));
             }
             _ => {}

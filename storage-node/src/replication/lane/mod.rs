@@ -5,10 +5,13 @@ pub mod leading;
 pub mod official;
 pub mod pulls;
 pub mod replica;
+pub mod status;
+pub mod writing;
 
 pub use following::Following;
 pub use leading::{Leading, Phase};
 pub use replica::{LaneReplica, LaneStart, Role};
+pub use status::{FollowerStatus, Standing};
 
 #[cfg(test)]
 mod tests;

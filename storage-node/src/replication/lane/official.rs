@@ -28,6 +28,9 @@ impl Leading {
                 break;
             }
             self.official = *lsn;
+            if *needs_durable {
+                self.official_durable = *lsn;
+            }
             self.pending.pop_front();
         }
         self.official > before

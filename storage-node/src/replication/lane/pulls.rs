@@ -6,22 +6,31 @@ use super::leading::{Leading, Phase};
 use super::replica::{LaneReplica, Role};
 use crate::replication::action::Action;
 use crate::replication::message::{Message, Pull, Records, Term};
-use crate::replication::position::{Holdings, Position};
+use crate::replication::position::{Holdings, Position, Span};
 use crate::replication::register::Register;
 use crate::replication::rules::Rules;
-use crate::replication::timing::{HEARTBEAT_MS, NEAR_RECORDS, RECORDS_MAX, SILENT_MS};
+use crate::replication::timing::{HEARTBEAT_MS, NEAR_RECORDS, RECORDS_MAX, REFUSED_MS, SILENT_MS};
 
 /// What the leader knows of a follower.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
-    life: u64,
+    pub(super) life: u64,
     /// Acknowledged in this stream: handed to the kernel.
     pub(super) written: Lsn,
     /// Acknowledged in this stream: durable.
     pub(super) durable: Lsn,
+    /// When it was last heard, or became needed.
     heard_ms: u64,
+    /// It was heard in this term.
+    heard: bool,
+    /// When its address last refused a connection; 0 if it never did.
+    refused_ms: u64,
+    /// Records that it lacks have left this server's log.
+    pub(super) gone: bool,
     progress_ms: u64,
     parked: Option<(Vec<Position>, u64)>,
+    /// The last record, when its last pull was answered with all that it lacked.
+    given: Option<Lsn>,
     /// What the last answer said.
     told: (Lsn, Option<Epoch>),
 }
@@ -29,6 +38,19 @@ pub struct Peer {
 impl Peer {
     pub(super) fn parked_ms(&self) -> Option<u64> {
         self.parked.as_ref().map(|(_, at_ms)| *at_ms)
+    }
+
+    pub(super) fn heard_ms_ago(&self, now_ms: u64) -> Option<u64> {
+        self.heard.then(|| now_ms.saturating_sub(self.heard_ms))
+    }
+
+    fn is_heard(&mut self, now_ms: u64) {
+        (self.heard_ms, self.heard) = (now_ms, true);
+    }
+
+    fn is_missed(&self, now_ms: u64) -> bool {
+        let after_ms = if self.refused_ms > self.heard_ms { REFUSED_MS } else { SILENT_MS };
+        now_ms >= self.heard_ms + after_ms
     }
 }
 
@@ -50,8 +72,25 @@ impl Leading {
     }
 
     pub(super) fn heard(&mut self, now_ms: u64, from: NodeId) {
-        let peer = self.peers.entry(from).or_default();
-        peer.heard_ms = now_ms;
+        self.peers.entry(from).or_default().is_heard(now_ms);
+    }
+
+    pub(super) fn has_parked(&self) -> bool {
+        self.peers.values().any(|peer| peer.parked.is_some())
+    }
+
+    pub(super) fn on_refused_address(&mut self, now_ms: u64, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.refused_ms = now_ms;
+        }
+    }
+
+    /// Records that `node` lacks have left this server's log: as long as its process lives, nothing
+    /// waits for it.
+    pub(super) fn on_gone(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.gone = true;
+        }
     }
 
     /// A newer register: exactly its R is needed. Returning servers have to be included anew.
@@ -72,12 +111,18 @@ impl Leading {
         }
     }
 
-    /// A pull in this term: acknowledgement and heartbeat.
-    pub(super) fn on_pull(&mut self, now_ms: u64, from: NodeId, pull: Pull, rules: Rules) {
+    /// A pull in this term: acknowledgement and heartbeat. `lacks` is how many records of the
+    /// leader's the follower does not hold.
+    pub(super) fn on_pull(
+        &mut self,
+        now_ms: u64,
+        from: NodeId,
+        (pull, lacks): (Pull, u64),
+        rules: Rules,
+    ) {
         if !self.servers.contains(&from) {
             return;
         }
-        let near = pull.written.0 + NEAR_RECORDS >= self.last.0 && self.official > Lsn(0);
         let peer = self.peers.entry(from).or_default();
         if pull.life < peer.life {
             return;
@@ -91,20 +136,20 @@ impl Leading {
         }
         peer.written = peer.written.max(pull.written);
         peer.durable = peer.durable.max(pull.durable);
-        peer.heard_ms = now_ms;
+        peer.is_heard(now_ms);
         peer.parked = Some((pull.have, now_ms));
+        // Under load there is always something new: who has all that it could be given is near too.
+        let kept_up = peer.given.is_some_and(|given| peer.written >= given);
+        let near = (lacks <= NEAR_RECORDS || kept_up) && !peer.gone && self.official > Lsn(0);
         let returning = !self.needed.contains(&from) && !self.extra.contains(&from);
-        if returning && near && self.phase == Phase::Serving && rules.add_after_acks {
+        if returning
+            && !pull.leaving
+            && near
+            && self.phase == Phase::Serving
+            && rules.add_after_acks
+        {
             self.extra.push(from);
         }
-    }
-
-    /// The register epoch as of which `node` is needed and has everything official.
-    fn confirms(&self, node: NodeId, rules: Rules) -> Option<Epoch> {
-        let included = self.extra.contains(&node) || self.needed.contains(&node);
-        let peer = self.peers.get(&node)?;
-        let acked = included && peer.written >= self.official && self.official > Lsn(0);
-        (acked || !rules.add_after_acks).then_some(self.view)
     }
 
     /// A needed server that does not pull, or does not advance while a record waits for it.
@@ -120,7 +165,7 @@ impl Leading {
             let stuck = waits.is_some_and(|(.., written_ms)| {
                 now_ms >= peer.progress_ms.max(*written_ms) + SILENT_MS
             });
-            stuck || now_ms >= peer.heard_ms + SILENT_MS
+            stuck || peer.gone || peer.is_missed(now_ms)
         })
     }
 
@@ -140,37 +185,68 @@ impl Leading {
 }
 
 impl LaneReplica {
+    /// How many records of the leader's log somebody lacks who pulls with this.
+    pub(super) fn lacking(&self, pull: &Pull) -> u64 {
+        match &self.role {
+            Role::Leading(leading) if pull.written > Lsn(0) => {
+                leading.last.0.saturating_sub(pull.written.0)
+            }
+            _ => Holdings::lacks(&self.held.chain(), &pull.have),
+        }
+    }
+
+    /// Records that `node` asked for have left this leader's log.
+    pub fn on_gone(&mut self, term: Term, node: NodeId) {
+        if let Role::Leading(leading) = &mut self.role
+            && leading.since == term.since
+        {
+            leading.on_gone(node);
+        }
+    }
+
     /// Answers the parked pulls for which there is something to say.
     pub(super) fn answer_pulls(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        let (chain, lane) = (self.held.chain(), self.id);
+        let (lane, rules) = (self.id, self.me.rules);
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
         let term = Term { lane, since: leading.since };
-        let confirmed: Vec<_> =
-            leading.peers.keys().map(|node| leading.confirms(*node, self.me.rules)).collect();
-        let (since, has_first, official) = (leading.since, leading.has_first(), leading.official);
-        for ((node, peer), confirmed) in leading.peers.iter_mut().zip(confirmed) {
+        let (official, last, view) = (leading.official, leading.last, leading.view);
+        let official_durable = leading.official_durable;
+        let (needed, extra) = (&leading.needed, &leading.extra);
+        for (node, peer) in &mut leading.peers {
             let Some((have, parked_ms)) = &peer.parked else {
                 continue;
             };
-            let adopted = have.iter().find(|at| at.epoch == since && at.lsn > Lsn(0));
-            let spans = match adopted {
-                _ if !has_first => Vec::new(),
-                Some(at) => {
-                    let own = chain.last().copied().into_iter().collect::<Vec<_>>();
-                    Holdings::missing(&own, &[*at], RECORDS_MAX)
-                }
-                None => Holdings::missing(&chain, have, RECORDS_MAX),
-            };
+            // The register epoch as of which it is needed and has everything official, durable
+            // where that was asked for: in R it counts as a server that does not lose it.
+            let included = needed.contains(node) || extra.contains(node);
+            let holds = peer.written >= official && peer.durable >= official_durable;
+            let acked = included && holds && official > Lsn(0);
+            let confirmed = (acked || !rules.add_after_acks).then_some(view);
+            let spans = missing(&self.held, (term.since, last), have);
             let news = !spans.is_empty() || peer.told != (official, confirmed);
             if !news && now_ms < parked_ms + HEARTBEAT_MS {
                 continue;
             }
+            let whole = spans.last().is_some_and(|s| s.epoch == term.since && s.last == last);
+            peer.given = if whole || spans.is_empty() { Some(last) } else { None };
             peer.told = (official, confirmed);
             peer.parked = None;
             let answer = Records { term, life: peer.life, spans, official, confirmed };
             actions.push(Action::Send(*node, Message::Records(answer)));
         }
+    }
+}
+
+/// What somebody with `have` lacks of a leader's log that ends with `last` of its stream; nothing as
+/// long as the stream has no first record.
+fn missing(held: &Holdings, (since, last): (Epoch, Lsn), have: &[Position]) -> Vec<Span> {
+    let end = Position { epoch: since, lsn: last };
+    let adopted = have.iter().find(|at| at.epoch == since && at.lsn > Lsn(0));
+    match adopted {
+        _ if last == Lsn(0) => Vec::new(),
+        Some(at) => Holdings::missing(&[end], &[*at], RECORDS_MAX),
+        None => Holdings::missing(&held.chain(), have, RECORDS_MAX),
     }
 }

@@ -55,6 +55,8 @@ pub struct LaneReplica {
     pub(super) promised: Epoch,
     pub(super) amnesiac: bool,
     pub(super) official: Position,
+    /// The process is about to stop.
+    pub(super) leaving: bool,
     pub(super) role: Role,
 }
 
@@ -64,7 +66,19 @@ impl LaneReplica {
     pub fn start(id: Lane, me: Identity, start: LaneStart) -> Self {
         let LaneStart { held, promised, amnesiac } = start;
         let (durable, official) = (held.last(), Position::default());
-        Self { id, me, held, durable, promised, amnesiac, official, role: Role::Idle }
+        let (leaving, role) = (false, Role::Idle);
+        Self { id, me, held, durable, promised, amnesiac, official, leaving, role }
+    }
+
+    /// The process is about to stop: its pulls say so from now on.
+    pub fn on_depart(&mut self) {
+        self.leaving = true;
+    }
+
+    /// The lane.
+    #[must_use]
+    pub fn id(&self) -> Lane {
+        self.id
     }
 
     /// What is held.
@@ -152,7 +166,7 @@ impl LaneReplica {
     }
 
     /// Another role; a leadership ends.
-    pub(super) fn end(&mut self, role: Role, actions: &mut Vec<Action>) {
+    pub(crate) fn end(&mut self, role: Role, actions: &mut Vec<Action>) {
         if let Role::Leading(leading) = &self.role {
             actions.push(Action::Ended(self.term(leading.since)));
         }
@@ -204,14 +218,15 @@ impl LaneReplica {
         actions: &mut Vec<Action>,
     ) {
         let term = pull.term;
+        let lacks = self.lacking(&pull);
         if let Role::Leading(leading) = &mut self.role {
-            if leading.since == term.since {
-                leading.on_pull(now_ms, from, pull, self.me.rules);
-                return self.advance(now_ms, actions);
-            }
-            if !self.me.rules.ack_own_epoch {
-                leading.on_pull(now_ms, from, pull, self.me.rules);
+            let own = leading.since == term.since;
+            if own || !self.me.rules.ack_own_epoch {
+                leading.on_pull(now_ms, from, (pull, lacks), self.me.rules);
                 self.advance(now_ms, actions);
+            }
+            if own {
+                return;
             }
         }
         actions.push(Action::Send(from, Message::NotLeading { term, known }));
@@ -228,7 +243,9 @@ impl LaneReplica {
     ) {
         let since = records.term.since;
         match &self.role {
-            Role::Leading(leading) if leading.since == since && leading.copies_from(from) => {
+            Role::Leading(leading)
+                if leading.since == since && leading.copy_source() == Some(from) =>
+            {
                 self.take(heads, actions);
                 self.on_copied(now_ms, actions);
             }

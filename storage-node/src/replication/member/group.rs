@@ -1,20 +1,21 @@
 //! The group's state on this server and its lanes' shared inputs.
 //!
-//! The driver calls an `on_*` input, then carries out the actions; [`GroupReplica::on_timeout`] not
-//! later than [`GroupReplica::poll_timeout`] says, and after every other input too.
+//! The driver calls an `on_*` input, then carries out the actions; [`GroupReplica::on_timeout`] when
+//! [`GroupReplica::poll_timeout`] says, which an input may change. Some milliseconds late is fine: a
+//! time that passed says that something can be done, not that it is overdue.
 
 use std::collections::BTreeMap;
 
-use common::ids::{Epoch, Lane, LogicGroup, NodeId, ServerIndex};
+use common::ids::{Epoch, Lane, LogicGroup, Lsn, NodeId, ServerIndex};
 
 use crate::replication::action::Action;
 use crate::replication::lane::replica::Identity;
-use crate::replication::lane::{LaneReplica, LaneStart};
+use crate::replication::lane::{LaneReplica, LaneStart, Role};
 use crate::replication::message::{Message, Term};
 use crate::replication::position::{Head, Position};
-use crate::replication::register::{Change, Member, Proposer, Register};
+use crate::replication::register::{Change, Member, Proposer, Register, VoterSet};
 use crate::replication::rules::Rules;
-use crate::replication::timing::{ASK_MS, ROUND_JITTER_MS, ROUND_PAUSE_MS};
+use crate::replication::timing::{ASK_MS, LOOK_MS, ROUND_JITTER_MS, ROUND_PAUSE_MS};
 
 /// What a process start knows of a group.
 #[derive(Clone, Debug)]
@@ -25,8 +26,8 @@ pub struct GroupStart {
     pub me: Member,
     /// The process start: greater with each, stored before it is used.
     pub life: u64,
-    /// The voters of the generation in force.
-    pub voters: Vec<NodeId>,
+    /// The voters in force.
+    pub voters: VoterSet,
     /// What the log holds of each lane.
     pub lanes: BTreeMap<ServerIndex, LaneStart>,
     /// The rules in force.
@@ -61,6 +62,7 @@ pub struct GroupReplica {
     ask_turn: usize,
     pub(super) hand_overs: Vec<HandOver>,
     pub(super) departing: bool,
+    pub(super) departed: bool,
     /// When another server is asked, and which, to take this one out of R.
     pub(super) depart_at_ms: u64,
     pub(super) depart_turn: usize,
@@ -89,6 +91,7 @@ impl GroupReplica {
             ask_turn: 0,
             hand_overs: Vec::new(),
             departing: false,
+            departed: false,
             depart_at_ms: now_ms,
             depart_turn: 0,
             departures: None,
@@ -108,7 +111,23 @@ impl GroupReplica {
         self.lanes.get(usize::from(server.0))
     }
 
+    /// Whether the register does not list this server with this data directory: it is no member of
+    /// the group, whatever its node id says (guarantees 2.2). It asks for nothing, promises nothing
+    /// and acknowledges nothing.
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.register.as_ref().is_some_and(|register| !self.is_server_of(register))
+    }
+
+    fn is_server_of(&self, register: &Register) -> bool {
+        register.has_server(self.start.me) || !self.start.rules.store_is_member
+    }
+
+    /// A lane that something arrived for; none in a stranger.
     pub(super) fn lane_mut(&mut self, lane: Lane) -> Option<&mut LaneReplica> {
+        if self.is_stranger() {
+            return None;
+        }
         self.lanes.get_mut(usize::from(lane.server.0))
     }
 
@@ -144,13 +163,17 @@ impl GroupReplica {
         self.learned_ms = now_ms;
         let me =
             Identity { node: self.start.me.node, life: self.start.life, rules: self.start.rules };
-        for (server, _) in register.leaders().skip(self.lanes.len()) {
-            let start = self.start.lanes.remove(&server).unwrap_or_default();
-            self.lanes.push(LaneReplica::start(register.lane(server), me, start));
-        }
         self.hand_overs.retain(|h| register.leader(h.lane).is_some_and(|l| l.since == h.since));
-        for lane in &mut self.lanes {
-            lane.on_register(now_ms, &register, actions);
+        if self.is_server_of(&register) {
+            for (server, _) in register.leaders().skip(self.lanes.len()) {
+                let start = self.start.lanes.remove(&server).unwrap_or_default();
+                self.lanes.push(LaneReplica::start(register.lane(server), me, start));
+            }
+            for lane in &mut self.lanes {
+                lane.on_register(now_ms, &register, actions);
+            }
+        } else {
+            self.lanes.iter_mut().for_each(|lane| lane.end(Role::Idle, actions));
         }
         self.register = Some(register.clone());
         actions.push(Action::NewRegister(register));
@@ -159,7 +182,7 @@ impl GroupReplica {
     /// Asks a voter for a newer register, each time another one.
     pub(super) fn ask(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
         self.ask_at_ms = now_ms + ASK_MS;
-        let voters = &self.start.voters;
+        let voters = &self.proposer.voters().voters;
         self.ask_turn = (self.ask_turn + 1) % voters.len().max(1);
         if let Some(voter) = voters.get(self.ask_turn) {
             let (group, known) = (self.start.group, self.known());
@@ -170,6 +193,59 @@ impl GroupReplica {
     /// This process is about to stop: hand the lanes over, leave R, push [`Action::Departed`].
     pub fn on_depart(&mut self) {
         self.departing = true;
+        self.lanes.iter_mut().for_each(LaneReplica::on_depart);
+    }
+
+    /// Something is wanted of the register now, and was not before.
+    pub(super) fn hurry(&mut self, now_ms: u64) {
+        if !self.proposer.is_busy() {
+            self.round_at_ms = self.round_at_ms.min(now_ms);
+        }
+    }
+
+    /// A newer voter set came into force: a round under way is dropped, the register is read again.
+    pub fn set_voters(&mut self, now_ms: u64, set: VoterSet) {
+        if self.proposer.set_voters(set) {
+            self.read_wanted = true;
+            (self.round_at_ms, self.ask_at_ms) = (now_ms, now_ms);
+        }
+    }
+
+    /// Who was asked says that records which this server lacks have left its log. A follower waits
+    /// to be seeded anew; a leader that asked for the best log hands the lane over to its owner.
+    pub fn on_reseed(&mut self, term: Term, actions: &mut Vec<Action>) {
+        let to = self.lane_mut(term.lane).and_then(|lane| lane.on_reseed(term, actions));
+        if let Some(to) = to {
+            let hand_over = HandOver { lane: term.lane.server, since: term.since, to };
+            self.hand_overs.retain(|known| known.lane != hand_over.lane);
+            self.hand_overs.push(hand_over);
+        }
+    }
+
+    /// Records that `node` asked this leader for have left the log: nothing waits for it any more.
+    pub fn on_gone(&mut self, term: Term, node: NodeId) {
+        if let Some(lane) = self.lane_mut(term.lane) {
+            lane.on_gone(term, node);
+        }
+    }
+
+    /// The address of a node refuses connections: it is silent as soon as it was not heard for a
+    /// short while (guarantees 3).
+    pub fn on_refused_address(&mut self, now_ms: u64, node: NodeId) {
+        self.lanes.iter_mut().for_each(|lane| lane.on_refused_address(now_ms, node));
+    }
+
+    /// Numbers records that the driver appended; see [`LaneReplica::append_run`].
+    pub fn append_run(
+        &mut self,
+        now_ms: u64,
+        lane: Lane,
+        first: Lsn,
+        durable: &[bool],
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let lane = self.lane_mut(lane);
+        lane.is_some_and(|lane| lane.append_run(now_ms, first, durable, actions))
     }
 
     /// Numbers a record that the driver appends; see [`LaneReplica::append`].
@@ -218,8 +294,17 @@ impl GroupReplica {
     pub fn poll_timeout(&self) -> u64 {
         let lanes = self.lanes.iter().filter_map(LaneReplica::poll_timeout);
         let round = self.proposer.poll_timeout().unwrap_or(self.round_at_ms);
-        let depart = if self.departing { self.depart_at_ms } else { u64::MAX };
+        let leads = self.lanes.iter().any(|lane| lane.leads().is_some());
+        let waits = self.departing && !self.departed && !leads;
+        let depart = if waits { self.depart_at_ms } else { u64::MAX };
         lanes.chain([self.ask_at_ms, round, depart]).min().unwrap_or(self.ask_at_ms)
+    }
+
+    /// When to look next whether anything is wanted: the same for all groups of this node, so that
+    /// an idle node wakes up once for all of them.
+    pub(super) fn look_ms(&self, now_ms: u64) -> u64 {
+        let phase_ms = u64::from(self.node().0) % LOOK_MS;
+        now_ms + LOOK_MS - (now_ms + phase_ms) % LOOK_MS
     }
 
     /// A pause that differs between nodes and rounds, so that two askers part.

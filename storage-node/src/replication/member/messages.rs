@@ -25,6 +25,7 @@ impl GroupReplica {
             Message::Depart { known: theirs, consent, .. } => {
                 if theirs == known {
                     self.departures = Some((from, consent));
+                    self.hurry(now_ms);
                 }
             }
             Message::Seal(term) => {

@@ -6,3 +6,6 @@ pub mod rounds;
 pub mod wants;
 
 pub use group::{GroupReplica, GroupStart};
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ impl GroupReplica {
             return;
         }
         let Some(goal) = self.want(now_ms) else {
-            self.round_at_ms = now_ms + self.pause_ms() / 2;
+            self.round_at_ms = self.look_ms(now_ms);
             return;
         };
         if self.takes_without_asking(now_ms, &goal, actions) {

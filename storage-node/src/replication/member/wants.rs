@@ -15,6 +15,9 @@ use crate::replication::timing::{DEPART_MS, HAND_BACK_PAUSE_MS, MARK_MS_MAX};
 
 impl GroupReplica {
     pub(super) fn want(&self, now_ms: u64) -> Option<Goal> {
+        if self.is_stranger() {
+            return self.read_wanted.then_some(Goal::Read);
+        }
         let Some(register) = &self.register else {
             return Some(match &self.creation {
                 None => Goal::Read,
@@ -47,14 +50,16 @@ impl GroupReplica {
             let change = Change::Lead { lane: hand_over.lane, by };
             return Some((change, vec![(hand_over.lane, hand_over.since)]));
         }
-        let amnesiac = self.lanes.iter().any(LaneReplica::is_amnesiac);
-        if amnesiac && self.start.rules.amnesiac_waits {
-            return None;
-        }
+        // Its own lane again: R stays as it is, and the promise round finds who kept its log, or
+        // takes the union of all when nobody did.
         let restarted = self.lanes.iter().find_map(|lane| lane.needs_new_term(register));
         if let Some(term) = restarted.filter(|_| !self.departing) {
             let lane = term.lane.server;
             return Some((Change::Lead { lane, by: me }, vec![(lane, term.since)]));
+        }
+        let amnesiac = self.lanes.iter().any(LaneReplica::is_amnesiac);
+        if amnesiac && self.start.rules.amnesiac_waits {
+            return None;
         }
         if register.leaving == Some(me) {
             let forgotten = now_ms >= self.learned_ms + MARK_MS_MAX;
@@ -86,8 +91,8 @@ impl GroupReplica {
         let found = |lane: &LaneReplica| match lane.role() {
             Role::Leading(leading) => leading.silent(now_ms),
             Role::Following(f) => {
-                let missed = f.misses_leader(now_ms) && register.is_in_step(f.leader);
-                missed.then_some(f.leader)
+                let missed = f.misses_leader(now_ms) && register.is_in_step(f.leader());
+                missed.then_some(f.leader())
             }
             Role::Idle => None,
         };
@@ -99,7 +104,7 @@ impl GroupReplica {
         let confirmed = |(server, leader): (ServerIndex, LaneLeader)| {
             let following = self.lane(server).map(LaneReplica::role);
             matches!(following, Some(Role::Following(f))
-                if f.since == leader.since && f.confirmed() == Some(register.epoch))
+                if f.since() == leader.since && f.confirmed() == Some(register.epoch))
         };
         register.has_server(self.start.me) && register.leaders().all(confirmed)
     }
@@ -118,7 +123,8 @@ impl GroupReplica {
                 continue;
             };
             let home = register.home(term.lane.server).filter(|home| register.is_in_step(*home));
-            let to = if self.departing { other } else { home.filter(|_| settled) };
+            let home = home.filter(|_| settled && lane.may_hold(now_ms));
+            let to = if self.departing { other } else { home };
             let Some(to) = to.filter(|to| *to != me) else {
                 continue;
             };
@@ -131,6 +137,7 @@ impl GroupReplica {
         for hand_over in given_up {
             self.hand_overs.retain(|known| known.lane != hand_over.lane);
             self.hand_overs.push(hand_over);
+            self.hurry(now_ms);
         }
         if self.departing {
             self.depart(now_ms, actions);
@@ -144,8 +151,12 @@ impl GroupReplica {
         };
         let me = self.node();
         let others: Vec<_> = register.in_step.iter().copied().filter(|node| *node != me).collect();
-        if !register.is_in_step(me) || others.is_empty() {
-            return actions.push(Action::Departed(self.start.group));
+        if self.is_stranger() || !register.is_in_step(me) || others.is_empty() {
+            if !self.departed {
+                self.departed = true;
+                actions.push(Action::Departed(self.start.group));
+            }
+            return;
         }
         if now_ms < self.depart_at_ms || !self.leading().is_empty() {
             return;

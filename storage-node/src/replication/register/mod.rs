@@ -12,5 +12,5 @@ pub mod voter;
 pub use ballot::Ballot;
 pub use change::Change;
 pub use proposer::Proposer;
-pub use value::{LaneLeader, Member, MovePlan, Register, VoterGeneration};
+pub use value::{LaneLeader, Member, MovePlan, Register, VoterGeneration, VoterSet};
 pub use voter::Voter;

@@ -9,10 +9,10 @@ use common::ids::{Epoch, LogicGroup, NodeId, ServerIndex};
 use super::ballot::Ballot;
 use super::change::Change;
 use super::grants::blocked_ms;
-use super::value::Register;
+use super::value::{Register, VoterSet};
 use crate::replication::action::Action;
 use crate::replication::message::{Message, RegisterMessage, RunningLease};
-use crate::replication::timing::ROUND_MS;
+use crate::replication::timing::{LEASE_VOTER_MS, ROUND_MS};
 
 /// What a round is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Outcome {
     /// The value found takes these lanes from this node, which still leads them: it has to stop
     /// serving them now, as its consent is sent with the value.
     Lost(Vec<(ServerIndex, Epoch)>),
-    /// The change takes lanes whose leases run for so long; nothing was changed.
+    /// The change takes lanes whose leases run for so long; it is given up.
     LeaseRuns(u64),
     /// Nothing is agreed on: the group was never created.
     Unknown,
@@ -67,6 +67,8 @@ enum Phase {
         consent: Vec<(ServerIndex, Epoch)>,
         by: Vec<NodeId>,
         again_ms: u64,
+        /// Leases that run longer are being renewed: then it is not a matter of waiting.
+        until_ms: u64,
     },
 }
 
@@ -82,16 +84,32 @@ struct Round {
 #[derive(Clone, Debug)]
 pub struct Proposer {
     group: LogicGroup,
-    voters: Vec<NodeId>,
+    set: VoterSet,
     last: Ballot,
     round: Option<Round>,
 }
 
 impl Proposer {
-    /// A proposer on `node` in its process start `life`, for the voters of its generation.
+    /// A proposer on `node` in its process start `life`, for this set of voters.
     #[must_use]
-    pub fn new(group: LogicGroup, node: NodeId, life: u64, voters: Vec<NodeId>) -> Self {
-        Self { group, voters, last: Ballot { round: 0, node, life }, round: None }
+    pub fn new(group: LogicGroup, node: NodeId, life: u64, set: VoterSet) -> Self {
+        Self { group, set, last: Ballot { round: 0, node, life }, round: None }
+    }
+
+    /// The voters in force.
+    #[must_use]
+    pub fn voters(&self) -> &VoterSet {
+        &self.set
+    }
+
+    /// A newer voter set came into force: the round is given up, its outcome is open. Says whether
+    /// the set is newer.
+    pub fn set_voters(&mut self, set: VoterSet) -> bool {
+        let newer = set.generation > self.set.generation;
+        if newer {
+            (self.set, self.round) = (set, None);
+        }
+        newer
     }
 
     /// Whether a round is under way.
@@ -145,8 +163,9 @@ impl Proposer {
         leading: &[(ServerIndex, Epoch)],
         actions: &mut Vec<Action>,
     ) -> Vec<Outcome> {
-        let voters = self.voters.len();
-        let Some(round) = self.round.as_mut().filter(|round| round.ballot == ballot) else {
+        let voters = self.set.voters.len();
+        let round = self.round.as_mut().filter(|round| round.ballot == ballot);
+        let Some(round) = round.filter(|_| self.set.voters.contains(&from)) else {
             return Vec::new();
         };
         match (step, &mut round.phase) {
@@ -171,7 +190,14 @@ impl Proposer {
                 self.send(ballot, &RegisterMessage::Chosen { value: value.clone() }, actions);
                 vec![Outcome::Chosen { value, changed }]
             }
-            (RegisterMessage::LeaseRuns { remaining_ms }, Phase::Accepting { again_ms, .. }) => {
+            (
+                RegisterMessage::LeaseRuns { remaining_ms },
+                Phase::Accepting { again_ms, until_ms, .. },
+            ) => {
+                if now_ms + remaining_ms > *until_ms {
+                    self.round = None;
+                    return vec![Outcome::LeaseRuns(remaining_ms)];
+                }
                 *again_ms = (*again_ms).min(now_ms + remaining_ms.max(1));
                 round.ends_ms = round.ends_ms.max(now_ms + remaining_ms + ROUND_MS);
                 Vec::new()
@@ -218,9 +244,14 @@ impl Proposer {
             }
         }
         let is_change = changed.is_some();
-        let Some(value) = changed.or_else(|| found.cloned()) else {
+        let Some(mut value) = changed.or_else(|| found.cloned()) else {
             return vec![Outcome::Unknown];
         };
+        // Whose voters are of an older generation than the value gets no further.
+        if value.generation > self.set.generation {
+            return vec![Outcome::Failed];
+        }
+        value.generation = self.set.generation;
         let lost: Vec<_> = (leading.iter().copied())
             .filter(|(lane, since)| value.leader(*lane).is_none_or(|l| l.since != *since))
             .filter(|term| !consent.contains(term))
@@ -229,7 +260,9 @@ impl Proposer {
         let step = RegisterMessage::Accept { value: value.clone(), consent: consent.clone() };
         self.send(round.ballot, &step, actions);
         let (by, again_ms) = (Vec::new(), now_ms + ROUND_MS);
-        let phase = Phase::Accepting { value, changed: is_change, consent, by, again_ms };
+        let until_ms = now_ms + LEASE_VOTER_MS + ROUND_MS;
+        let changed = is_change;
+        let phase = Phase::Accepting { value, changed, consent, by, again_ms, until_ms };
         let ends_ms = now_ms + ROUND_MS;
         self.round = Some(Round { phase, ends_ms, ..round });
         if lost.is_empty() { Vec::new() } else { vec![Outcome::Lost(lost)] }
@@ -237,9 +270,13 @@ impl Proposer {
 
     fn send(&self, ballot: Ballot, step: &RegisterMessage, actions: &mut Vec<Action>) {
         let group = self.group;
-        for voter in &self.voters {
+        for voter in &self.set.voters {
             let message = Message::Register { group, ballot, step: step.clone() };
             actions.push(Action::Send(*voter, message));
         }
     }
 }
+
+#[cfg(test)]
+#[path = "proposer_tests.rs"]
+mod tests;

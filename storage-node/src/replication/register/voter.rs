@@ -56,6 +56,31 @@ impl Voter {
         self.generation
     }
 
+    /// This voter belongs to a new set from now on, of a generation greater than its own. `registers`
+    /// are what the old set may have agreed on: of each group, of all that a majority of the old
+    /// voters had accepted (of those that are lost for good the nodes' own knowledge counts), the
+    /// value of the greatest ballot. Nobody of the old set may vote any more when they are gathered.
+    ///
+    /// What the old voters granted is not known here: no lane is taken for one lease time.
+    pub fn admit(
+        &mut self,
+        now_ms: u64,
+        generation: VoterGeneration,
+        registers: Vec<Register>,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.generation >= Some(generation) {
+            return;
+        }
+        (self.generation, self.started_ms) = (Some(generation), now_ms);
+        for register in registers {
+            let group = register.group;
+            let slot = self.slots.entry(group).or_default();
+            slot.accepted = Some((slot.promised, register));
+            actions.push(Action::StoreSlot(group, slot.clone()));
+        }
+    }
+
     /// The state of a group, for status and checkers.
     #[must_use]
     pub fn slot(&self, group: LogicGroup) -> Option<&Slot> {

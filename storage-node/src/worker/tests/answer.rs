@@ -1,7 +1,7 @@
 //! What a client was told, in the words of the tests.
 
 use common::failure::FailureCode;
-use common::reply::{Existed, Lookup, Reply};
+use common::reply::{Existed, Lookup, Reply, Written};
 use common::wire::response;
 
 /// One answer.
@@ -11,6 +11,8 @@ pub(super) enum Answer {
     Nothing,
     /// A write was done; whether something was there before, if it looked.
     Written(Existed),
+    /// A counter's new number.
+    Number(Vec<u8>),
     /// A write found nothing to do.
     NotWritten,
     /// All writes of a batch were done.
@@ -42,6 +44,11 @@ pub(super) fn names<const N: usize>(names: [&str; N]) -> Answer {
     Answer::Names(names.map(str::to_owned).to_vec())
 }
 
+/// A counter's new number.
+pub(super) fn number(number: i64) -> Answer {
+    Answer::Number(number.to_string().into_bytes())
+}
+
 impl Answer {
     /// Reads a response body.
     pub(super) fn decode(body: &[u8]) -> Self {
@@ -55,6 +62,9 @@ impl Answer {
         match reply {
             Reply::Lookup(Lookup::Found(found)) => Self::Value(found.value.to_vec()),
             Reply::Lookup(Lookup::Missing) => Self::Missing,
+            Reply::Written(Written { applied: true, value: Some(value), .. }) => {
+                Self::Number(value.to_vec())
+            }
             Reply::Written(written) if written.applied => Self::Written(written.existed),
             Reply::Written(_) => Self::NotWritten,
             Reply::Batch(batch) => {

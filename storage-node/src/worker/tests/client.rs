@@ -5,7 +5,9 @@ use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 
+use common::failure::Failure;
 use common::wire::frame::{self, Decoded, FrameType};
+use common::wire::response;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 
@@ -44,6 +46,7 @@ pub(super) struct Client {
     stream: TcpStream,
     next_id: u64,
     received: BTreeMap<u64, Answer>,
+    failures: BTreeMap<u64, Failure>,
 }
 
 impl Client {
@@ -62,7 +65,14 @@ impl Client {
             accepted.into_split().1
         });
         let peer = Rc::new(Peer::new(writer));
-        Self { peer, beside, stream, next_id: 1, received: BTreeMap::new() }
+        Self {
+            peer,
+            beside,
+            stream,
+            next_id: 1,
+            received: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        }
     }
 
     /// An id that was not used yet.
@@ -76,6 +86,12 @@ impl Client {
     pub(super) fn answer(&mut self, id: u64) -> Answer {
         self.receive();
         self.received.get(&id).cloned().unwrap_or(Answer::Nothing)
+    }
+
+    /// The failure that the request was answered with.
+    pub(super) fn failure(&mut self, id: u64) -> Failure {
+        self.receive();
+        self.failures[&id].clone()
     }
 
     /// Reads everything that was sent.
@@ -98,6 +114,9 @@ impl Client {
                 }
                 let before = self.received.insert(id, Answer::decode(frame.body));
                 assert_eq!(before, None, "request {id} was answered twice");
+                if let Err(failure) = response::decode(frame.body).unwrap() {
+                    self.failures.insert(id, failure);
+                }
                 input.drain(..bytes);
             }
         }

@@ -1,5 +1,7 @@
-//! When writes are answered: `sync: always` with the log, everything else at once.
+//! When writes are answered: `sync: always` with the log, everything else at once, but never before
+//! a record in front of it is official.
 
+use common::ids::Lsn;
 use common::reply::Existed;
 
 use super::answer::{Answer, DONE, value};
@@ -46,17 +48,25 @@ fn a_sync_that_began_before_a_write_does_not_answer_it() {
 }
 
 #[test]
-fn an_everysec_write_behind_an_always_write_is_answered_at_once_and_applied_in_order() {
+fn an_everysec_write_behind_an_always_write_is_answered_and_applied_in_order() {
     let mut node = Node::new(Setup::default());
     let mut client = node.connect();
     node.gate.close();
     let [always, later] = node.turn(&mut client, [set("k", "1").always(), set("k", "2")]);
     let [other] = node.turn(&mut client, [set("other", "3")]);
-    assert_eq!(client.answer(always), Answer::Nothing);
-    assert_eq!((client.answer(later), client.answer(other)), (DONE, DONE));
-    assert_eq!(node.group(0).store.applied().len(), 0, "nothing overtakes the first record");
+    for id in [always, later, other] {
+        assert_eq!(
+            client.answer(id),
+            Answer::Nothing,
+            "official is only what is so from the first on"
+        );
+    }
+    let applied = node.group(0).store.applied().values().copied().collect::<Vec<_>>();
+    assert_eq!(applied, [Lsn(1)], "the stream's first record: nothing overtakes the one behind it");
     node.sync();
-    assert_eq!(client.answer(always), DONE);
+    for id in [always, later, other] {
+        assert_eq!(client.answer(id), DONE);
+    }
     let [read, read_other] = node.turn(&mut client, [get("k"), get("other")]);
     assert_eq!((client.answer(read), client.answer(read_other)), (value("2"), value("3")));
 }
@@ -68,7 +78,7 @@ fn an_everysec_write_behind_an_always_write_survives_a_kill_before_the_sync() {
     node.gate.close();
     let [_, later, gone] =
         node.turn(&mut client, [set("k", "1").always(), set("k", "2"), delete("x")]);
-    assert_eq!((client.answer(later), client.answer(gone)), (DONE, Answer::NotWritten));
+    assert_eq!((client.answer(later), client.answer(gone)), (Answer::Nothing, Answer::NotWritten));
     let mut node = node.restart_after_kill();
     let mut client = node.connect();
     let [read] = node.turn(&mut client, [get("k")]);

@@ -5,7 +5,7 @@ use common::ids::LogicGroup;
 
 use super::answer::{Answer, DONE, value};
 use super::node::{Node, Setup};
-use super::request::{count, delete, get, set};
+use super::request::{count, delete, get, get_start, set};
 use crate::binlog::PowerCut;
 use crate::error::StartError;
 
@@ -53,7 +53,8 @@ fn on_a_failed_log_no_flush_starts() {
     let mut node = Node::new(eager());
     let mut client = node.connect();
     node.gate.close();
-    let [always] = node.turn(&mut client, [set("k", "1").always()]);
+    let [everysec, always] = node.turn(&mut client, [set("l", "1"), set("k", "1").always()]);
+    assert_eq!(client.answer(everysec), DONE);
     node.fail_sync();
     assert_eq!(client.answer(always), Answer::Failed(FailureCode::Unknown));
     node.tick();
@@ -83,10 +84,11 @@ fn a_log_that_lost_what_a_file_has_is_refused() {
 fn what_was_flushed_leaves_the_log_and_the_rest_is_replayed() {
     let mut node = Node::new(Setup { segment_bytes: 16 << 10, ..eager() });
     let mut client = node.connect();
-    let large = [7; 6 << 10];
-    for round in 0..20 {
+    // The last 64 MiB of the log are kept in any case.
+    let large = vec![7; 4 << 20];
+    for round in 0..24 {
         let name = format!("k{}", round % 7);
-        let [write] = node.turn(&mut client, [set(&name, large).always()]);
+        let [write] = node.turn(&mut client, [set(&name, &large).always()]);
         node.sync();
         assert_eq!(client.answer(write), DONE);
         node.tick();
@@ -99,25 +101,30 @@ fn what_was_flushed_leaves_the_log_and_the_rest_is_replayed() {
     assert!(first.segment > 5, "segments were released: {first}");
     let mut node = node.restart_after_kill();
     assert_eq!(node.core.shared.log.first(), first);
-    let [counted, gone, read] = node.turn(&mut client, [count(), get("k0"), get("k6")]);
+    let [counted, gone, read] = node.turn(&mut client, [count(), get("k0"), get_start("k6", 16)]);
     assert_eq!((client.answer(counted), client.answer(gone)), (Answer::Count(6), Answer::Missing));
-    assert_eq!(client.answer(read), value(large));
+    assert_eq!(client.answer(read), value([7; 16]));
 }
 
 #[test]
 fn the_log_of_pending_records_is_not_released() {
     let mut node = Node::new(eager());
     let mut client = node.connect();
+    let flush = |node: &mut Node| {
+        node.tick();
+        node.sync();
+        assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+        assert_eq!(node.group(0).oldest_needed(), None);
+    };
+    node.turn(&mut client, [set("before", "1")]);
+    flush(&mut node);
     node.gate.close();
     node.turn(&mut client, [set("a", "1").always(), set("b", "2")]);
-    let oldest = node.group(0).lane.pending.front().unwrap().at;
+    let oldest = node.group(0).lanes[0].backlog.front().unwrap().log;
     assert_eq!(node.group(0).oldest_needed(), Some(oldest));
     node.sync();
     assert_eq!(node.group(0).oldest_needed(), Some(oldest), "it is in the memtable now");
-    node.tick();
-    node.sync();
-    node.run_flush_thread();
-    assert_eq!(node.group(0).oldest_needed(), None);
+    flush(&mut node);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn the_same_key_in_two_groups_is_two_records_with_numbers_of_their_own() {
     node.turn(&mut client, [set("k", "0"), set("k", "1").to(1), set("l", "1").to(1)]);
     let [zero, one] = node.turn(&mut client, [get("k"), get("k").to(1)]);
     assert_eq!((client.answer(zero), client.answer(one)), (value("0"), value("1")));
-    assert_eq!((node.last(0), node.last(1)), (Lsn(1), Lsn(2)));
+    assert_eq!((node.last(0), node.last(1)), (Lsn(2), Lsn(3)));
     let mut node = node.restart_after_kill();
     let [zero, one] = node.turn(&mut client, [count(), count().to(1)]);
     assert_eq!((client.answer(zero), client.answer(one)), (Answer::Count(1), Answer::Count(2)));
@@ -66,7 +66,7 @@ fn a_full_log_takes_back_the_turn_in_both_groups_and_their_numbers_go_on() {
     for id in full {
         assert_eq!(client.answer(id), Answer::Failed(FailureCode::DiskFull));
     }
-    assert_eq!((node.last(0), node.last(1)), (Lsn(1), Lsn(1)));
+    assert_eq!((node.last(0), node.last(1)), (Lsn(2), Lsn(2)));
     node.disk.fill_up_writes(None);
     node.turn(&mut client, [set("l", "5").to(1)]);
     let mut node = node.restart_after_kill();

@@ -1,10 +1,15 @@
-//! Tests of a worker's core: real stores, a log on a simulated disk, answers read from a socket.
+//! Tests of a worker's core: real stores, a log on a simulated disk, the node's own voter as the only
+//! one, answers read from a socket.
 //!
 //! A test plays the other threads: it says when a sync of the log begins to hang and when it goes on,
-//! runs the flushes, and crashes and reopens the node. Nothing sleeps.
+//! runs the flushes, hands over what the control thread says, and crashes and reopens the node. Time
+//! is the real one, so a test waits for what takes time, and for nothing else.
 
 mod answer;
 mod client;
+mod control;
+mod dedup;
+mod drive;
 mod durability;
 mod failing_log;
 mod flushing;
@@ -12,6 +17,10 @@ mod gate;
 mod groups;
 mod node;
 mod order;
+mod other;
 mod recovery;
 mod refusals;
+mod register;
 mod request;
+mod two_servers;
+mod weak;

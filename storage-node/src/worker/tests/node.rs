@@ -1,28 +1,36 @@
-//! A node with one worker, whose other threads are played by the test.
+//! A node with one worker, whose other threads are played by the test, but for the log's sync thread
+//! and the control thread, which are the real ones.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use common::ids::{LogicGroup, Lsn};
-use common::version::HlcClock;
+use common::ids::{Lane, LogicGroup, Lsn, NodeId, ServerIndex};
+use common::register::Register;
 use config::Topology;
 use tempfile::TempDir;
 
 use crate::binlog::{LogOptions, MemFs, PowerCut, SyncEvent, WhenAbsent};
+use crate::catch_up::CatchUp;
+use crate::control::Control;
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::flusher::{Flusher, Work};
+use crate::lane::{DedupWindow, Retention};
 use crate::replay;
+use crate::replication::lane::LaneReplica;
+use crate::replication::position::Position;
 use crate::shared::{Limits, Parts, Shared};
 use crate::topology::open_groups;
-use crate::worker::Core;
 use crate::worker::group::Group;
+use crate::worker::lead::LeadLane;
 use crate::worker::tests::client::{Client, Thread};
-use crate::worker::tests::gate::{Gate, WAIT_MAX};
-use crate::worker::tests::request::{CLUSTER, Request};
+use crate::worker::tests::control::{ControlFile, ControlThread};
+use crate::worker::tests::gate::Gate;
+use crate::worker::tests::request::CLUSTER;
+use crate::worker::{Core, OpenedGroup, Started};
 
 /// What a node is made of.
 #[derive(Clone, Copy)]
@@ -35,11 +43,19 @@ pub(super) struct Setup {
     pub(super) memtable_bytes: usize,
     /// Length of the log's segments.
     pub(super) segment_bytes: u64,
+    /// Budget of the dedup window.
+    pub(super) dedup_bytes: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { groups: 1, servers: 1, memtable_bytes: usize::MAX / 4, segment_bytes: 1 << 20 }
+        Self {
+            groups: 1,
+            servers: 1,
+            memtable_bytes: usize::MAX / 4,
+            segment_bytes: 1 << 20,
+            dedup_bytes: 1 << 20,
+        }
     }
 }
 
@@ -47,37 +63,55 @@ impl Default for Setup {
 pub(super) struct Node {
     /// Before the core: the log's thread cannot end in front of a closed gate.
     pub(super) gate: Gate,
+    /// Before the core, which it does not know, and the directory, where its file is.
+    pub(super) control: ControlThread,
     pub(super) core: Core,
     pub(super) disk: MemFs,
-    synced: Receiver<SyncEvent>,
-    work: Receiver<Work>,
+    pub(super) synced: Receiver<SyncEvent>,
+    pub(super) work: Receiver<Work>,
     setup: Setup,
+    /// Of the machine.
+    boot: u32,
     /// Below everything that has it open.
+    dir: Rc<TempDir>,
+    pub(super) thread: Rc<Thread>,
+}
+
+/// What outlives a process.
+struct Machine {
+    setup: Setup,
+    boot: u32,
     dir: Rc<TempDir>,
     thread: Rc<Thread>,
 }
 
 impl Node {
-    /// A new and empty node.
+    /// A new and empty node that is its own voter and serves its groups' first lanes.
     pub(super) fn new(setup: Setup) -> Self {
-        let dir = Rc::new(tempfile::tempdir().unwrap());
-        Self::open(setup, dir, Rc::new(Thread::new()), MemFs::new(), true).unwrap()
+        let mut node = Self::blank(setup);
+        node.found();
+        node.serve();
+        node
     }
 
-    fn open(
-        setup: Setup,
-        dir: Rc<TempDir>,
-        thread: Rc<Thread>,
-        disk: MemFs,
-        create: bool,
-    ) -> Result<Self, StartError> {
+    /// A new node of which nobody has heard: its groups were never created.
+    pub(super) fn blank(setup: Setup) -> Self {
+        let dir = Rc::new(tempfile::tempdir().unwrap());
+        let machine = Machine { setup, boot: 1, dir, thread: Rc::new(Thread::new()) };
+        Self::open(machine, MemFs::new(), true).unwrap()
+    }
+
+    fn open(machine: Machine, disk: MemFs, create: bool) -> Result<Self, StartError> {
+        let Machine { setup, boot, dir, thread } = machine;
         let data = DataDir::open(&dir.path().join("a1"), CLUSTER, "a1", create)?;
         let topology = Topology::parse(&topology(setup)).unwrap();
         let limits = Limits {
             memtable_bytes: setup.memtable_bytes,
             cache_bytes: 8 << 20,
             log_bytes: u64::MAX,
+            retention: Retention { keep_bytes: u64::MAX, keep_ms: u64::MAX },
         };
+        let mut file = ControlFile::open(&data.control_path(), &data.node_identity(), create);
         let mut groups = open_groups(&data, limits, &topology, create)?;
         let gate = Gate::default();
         let options = LogOptions {
@@ -85,8 +119,11 @@ impl Node {
             sync_interval: Duration::from_secs(24 * 3600),
             when_absent: if create { WhenAbsent::Create } else { WhenAbsent::Refuse },
         };
-        let (log, hlc) = replay::open_log(gate.before(&disk), &data, options, &mut groups)?;
+        let dedup = vec![DedupWindow::new(setup.dedup_bytes)];
+        let replayed = replay::open_log(gate.before(&disk), &data, options, &mut groups, dedup)?;
+        let life = file.start_life(boot, groups.values().flat_map(OpenedGroup::lanes_held));
         let (flusher, work) = Flusher::new();
+        let (control, inbox) = Control::new();
         let (sender, _) = rt::worker::inbox(1);
         let shared = Arc::new(Shared::new(Parts {
             name: "a1".to_owned(),
@@ -94,17 +131,24 @@ impl Node {
             dir: data,
             secret: None,
             limits,
-            log,
+            log: replayed.log,
             flusher,
+            // Nobody reads old records: the way has no other end.
+            catch_up: CatchUp::new().0,
+            control,
+            life,
+            voters: file.voters(),
             workers: vec![sender],
             topology: Some(topology),
         }));
         let (events, synced) = channel();
         // The test may be over, or not interested.
         shared.log.on_sync(move |event| drop(events.send(event)));
-        let groups = groups.into_values().collect();
-        let core = Core::new(shared, groups, HlcClock::starting_after(hlc));
-        Ok(Self { gate, core, disk, synced, work, setup, dir, thread })
+        let control = file.start(inbox, &shared);
+        let dedup = replayed.dedup.into_iter().next().unwrap();
+        let started = Started { groups: groups.into_values().collect(), dedup, hlc: replayed.hlc };
+        let core = Core::new(0, shared, started);
+        Ok(Self { gate, control, core, disk, synced, work, setup, boot, dir, thread })
     }
 
     /// A client that passed the handshake.
@@ -112,106 +156,9 @@ impl Node {
         Client::connect(&self.thread)
     }
 
-    /// Executes requests that arrived together. Returns their ids.
-    pub(super) fn turn<const N: usize>(
-        &mut self,
-        client: &mut Client,
-        requests: [Request; N],
-    ) -> [u64; N] {
-        self.turn_of_bodies(client, requests.map(|request| request.body()))
-    }
-
-    /// Executes what stands for requests.
-    pub(super) fn turn_of_bodies<const N: usize>(
-        &mut self,
-        client: &mut Client,
-        bodies: [Vec<u8>; N],
-    ) -> [u64; N] {
-        self.core.begin_turn();
-        let ids = bodies.map(|body| {
-            let id = client.next_id();
-            self.core.execute(&client.peer, id, &body);
-            id
-        });
-        self.core.end_turn();
-        self.send();
-        ids
-    }
-
-    /// Sends the answers of a turn.
-    fn send(&mut self) {
-        let touched = self.core.take_touched();
-        self.thread.run(async { touched.iter().for_each(|peer| peer.flush()) });
-    }
-
-    /// Syncs the log as far as it is and tells the core.
-    pub(super) fn sync(&mut self) {
-        self.gate.open();
-        let upto = self.core.shared.log.appended();
-        self.core.shared.log.request_sync(upto);
-        while self.core.shared.log.durable() < upto {
-            let event = self.synced.recv_timeout(WAIT_MAX).unwrap();
-            assert!(matches!(event, SyncEvent::Durable(_)), "{event:?}");
-        }
-        self.on_synced();
-    }
-
-    /// The same on a disk that may fail meanwhile.
-    pub(super) fn try_sync(&mut self) {
-        let upto = self.core.shared.log.appended();
-        self.core.shared.log.request_sync(upto);
-        let mut well = true;
-        while well && self.core.shared.log.durable() < upto {
-            well = matches!(self.synced.recv_timeout(WAIT_MAX).unwrap(), SyncEvent::Durable(_));
-        }
-        self.on_synced();
-    }
-
-    /// Lets the sync end that waits at the gate, and tells the core.
-    pub(super) fn end_one_sync(&mut self) {
-        self.gate.let_one_pass();
-        let event = self.synced.recv_timeout(WAIT_MAX).unwrap();
-        assert!(matches!(event, SyncEvent::Durable(_)), "{event:?}");
-        self.on_synced();
-    }
-
-    /// Lets the next sync fail, and tells the core.
-    pub(super) fn fail_sync(&mut self) {
-        self.disk.fail_sync(1);
-        self.gate.open();
-        self.core.shared.log.request_sync(self.core.shared.log.appended());
-        while !matches!(self.synced.recv_timeout(WAIT_MAX).unwrap(), SyncEvent::Poisoned(_)) {}
-        self.on_synced();
-    }
-
-    fn on_synced(&mut self) {
-        self.core.on_synced();
-        self.send();
-    }
-
-    /// A tick of the worker.
-    pub(super) fn tick(&mut self) {
-        self.core.maintain(0);
-        self.send();
-    }
-
-    /// Does what the flush thread was asked to do. Returns the groups that were flushed.
-    pub(super) fn run_flush_thread(&mut self) -> Vec<LogicGroup> {
-        let mut flushed = Vec::new();
-        loop {
-            match self.work.try_recv() {
-                Ok(Work::Flush(group, job)) => {
-                    let done = job.run();
-                    flushed.push(group);
-                    self.core.on_flushed(0, group, done);
-                }
-                // An error leaves segments that nobody needs.
-                Ok(Work::Release(upto)) => drop(self.core.shared.log.release(upto)),
-                Ok(Work::Stop) => panic!("nobody stops it"),
-                Err(mpsc::TryRecvError::Empty) => return flushed,
-                Err(error) => panic!("{error}"),
-            }
-        }
+    /// What it is made of.
+    pub(super) fn setup(&self) -> Setup {
+        self.setup
     }
 
     /// A group.
@@ -219,29 +166,72 @@ impl Node {
         self.core.groups.get_mut(&LogicGroup(group)).unwrap()
     }
 
-    /// The number of the last record of a group.
-    pub(super) fn last(&mut self, group: u16) -> Lsn {
-        self.group(group).status().lsn
+    /// The register of a group as the node knows it.
+    pub(super) fn register(&self, group: u16) -> Option<&Register> {
+        self.core.groups.get(&LogicGroup(group))?.replica.register()
+    }
+
+    /// The first lane of a group, which this node leads.
+    pub(super) fn lead(&self, group: u16) -> &LeadLane {
+        self.core.groups[&LogicGroup(group)].lanes[0].lead.as_ref().unwrap()
+    }
+
+    /// The number of the last record of a group's first lane. The first one of a stream is no
+    /// client's: it says where older streams end.
+    pub(super) fn last(&self, group: u16) -> Lsn {
+        let lanes = &self.core.status()[usize::from(group)].lanes;
+        Lsn(lanes[0].last)
+    }
+
+    /// The last record of a group's first lane.
+    pub(super) fn position(&self, group: u16) -> Position {
+        self.replica(group).last()
+    }
+
+    /// Where the streams of a group's first lane end.
+    pub(super) fn chain(&self, group: u16) -> Vec<Position> {
+        self.replica(group).held().chain()
+    }
+
+    fn replica(&self, group: u16) -> &LaneReplica {
+        self.core.groups[&LogicGroup(group)].replica.lane(ServerIndex(0)).unwrap()
     }
 
     /// The process dies and is started again on what the kernel has.
     pub(super) fn restart_after_kill(self) -> Self {
         let disk = self.disk.after_power_cut(PowerCut::KeepAll);
-        self.restart_on(disk).unwrap()
+        let mut node = self.restart_on(disk).unwrap();
+        node.serve();
+        node
     }
 
     /// The machine loses power and the node is started again on what the disk has.
-    pub(super) fn restart_after_power_cut(self, mode: PowerCut) -> Self {
+    pub(super) fn restart_after_power_cut(mut self, mode: PowerCut) -> Self {
         let disk = self.disk.after_power_cut(mode);
-        self.restart_on(disk).unwrap()
+        self.boot += 1;
+        let mut node = self.restart_on(disk).unwrap();
+        node.serve();
+        node
     }
 
-    /// The process dies and is started again with this disk under its log.
+    /// The process dies and is started again with this disk under its log. It has not heard from
+    /// its voter yet.
     pub(super) fn restart_on(self, disk: MemFs) -> Result<Self, StartError> {
-        let (setup, dir, thread) = (self.setup, Rc::clone(&self.dir), Rc::clone(&self.thread));
+        let (dir, thread) = (Rc::clone(&self.dir), Rc::clone(&self.thread));
+        let machine = Machine { setup: self.setup, boot: self.boot, dir, thread };
         drop(self);
-        Self::open(setup, dir, thread, disk, false)
+        Self::open(machine, disk, false)
     }
+}
+
+/// The node that is the second server of the physical group.
+pub(super) fn other() -> NodeId {
+    NodeId::of_name("a2")
+}
+
+/// A lane of group 0.
+pub(super) fn lane(server: u8) -> Lane {
+    Lane { group: LogicGroup(0), server: ServerIndex(server) }
 }
 
 /// One physical group with everything.

@@ -1,9 +1,13 @@
 //! Requests as the tests write them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use common::address::{Address, Object};
 use common::durability::{Acks, Sync};
 use common::ids::{ClusterId, Epoch, FileEpoch, Lane, LogicGroup, RequestId, ServerIndex};
-use common::op::{Batch, Condition, Get, Op, Part, Scan, Test, Write};
+use common::op::{
+    Action, AddStyle, Batch, Condition, Expiry, Get, Op, Part, Scan, Test, Want, Write,
+};
 use common::wire::request::{RequestHead, encode_op};
 
 /// Namespace of everything the tests write.
@@ -12,7 +16,17 @@ pub(super) const NAMESPACE: &[u8] = b"n";
 /// The cluster of the tests.
 pub(super) const CLUSTER: &str = "demo";
 
-/// A request frame's body in the making. Of group 0, `everysec`, until told otherwise.
+/// A since-epoch that stands for the one of the lane's register.
+pub(super) const AS_REGISTERED: Epoch = Epoch(u64::MAX);
+
+/// A request id that was not used yet.
+fn new_id() -> RequestId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    RequestId(7 << 64 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// A request frame's body in the making. Of group 0, `acks: step` and `sync: everysec`, until told
+/// otherwise. A clone is the same request: it has the same id.
 #[derive(Clone)]
 pub(super) struct Request {
     pub(super) head: RequestHead,
@@ -25,12 +39,13 @@ impl Request {
             cluster: ClusterId::of_name(CLUSTER),
             file_epoch: FileEpoch(1),
             lane: Lane { group: LogicGroup(0), server: ServerIndex(0) },
-            acks: Acks::One,
+            acks: Acks::Step,
             sync: Sync::EverySecond,
-            since: Epoch(1),
-            request: RequestId(7),
+            since: AS_REGISTERED,
+            request: new_id(),
             age_ms: 0,
             remaining_ms: 5_000,
+            attempt: 0,
         };
         let mut encoded = Vec::new();
         encode_op(&mut encoded, op);
@@ -41,6 +56,17 @@ impl Request {
     pub(super) fn always(mut self) -> Self {
         self.head.sync = Sync::Always;
         self
+    }
+
+    /// For so many servers.
+    pub(super) fn acks(mut self, acks: Acks) -> Self {
+        self.head.acks = acks;
+        self
+    }
+
+    /// The same request, sent once more.
+    pub(super) fn again(&self) -> Self {
+        self.clone().with(|head| head.attempt += 1)
     }
 
     /// To another group.
@@ -55,7 +81,7 @@ impl Request {
         self
     }
 
-    /// The frame's body.
+    /// The frame's body as it is.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut body = Vec::new();
         self.head.encode(&mut body);
@@ -90,6 +116,21 @@ pub(super) fn set_all<'a>(all: impl IntoIterator<Item = (&'a str, &'a [u8])>) ->
 /// Deletes a string.
 pub(super) fn delete(name: &str) -> Request {
     Request::new(&Op::Write(Write::delete(string(name))))
+}
+
+fn write(name: &str, action: Action<'_>) -> Request {
+    let write = Write { at: string(name), action, expiry: Expiry::Never, want: Want::Nothing };
+    Request::new(&Op::Write(write))
+}
+
+/// Adds to a number.
+pub(super) fn add(name: &str, delta: i64) -> Request {
+    write(name, Action::Add { delta, style: AddStyle::Strict })
+}
+
+/// Appends to a string.
+pub(super) fn append(name: &str, bytes: &str) -> Request {
+    write(name, Action::Append { bytes: bytes.as_bytes() })
 }
 
 /// Reads a string.

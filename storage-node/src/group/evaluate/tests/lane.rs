@@ -156,7 +156,7 @@ impl Lane {
         }
         assert_eq!(done?, !self.draft.is_empty());
         assert!(self.draft.iter().all(|mutation| mutation.stored.version == version));
-        self.overlay.push(Lsn(self.ticks), self.draft.iter());
+        self.overlay.push(Lsn(self.ticks), false, self.draft.iter());
         let changes = self.draft.iter().map(|mutation| {
             let mut stored = Vec::new();
             mutation.stored.encode(&mut stored);

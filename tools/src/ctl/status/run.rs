@@ -1,16 +1,24 @@
-//! `fdht status`: the cluster as one proxy sees it.
+//! `fdht status`: asks the proxy and every node, and shows the answers.
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::CtlError;
-use super::admin::{AdminArgs, ask, get, items, text};
+use super::node::Told;
+use super::survey::{AllTold, ProxyRow, ServerRow, Survey, survey};
 use crate::cli::Output;
 use crate::console;
+use crate::ctl::CtlError;
+use crate::ctl::admin::{AdminArgs, ask, get, items, text};
 use crate::failure::STATUS_PROBLEM;
+
+/// Longest wait for a node's answer.
+const NODE_TIME_MAX: Duration = Duration::from_secs(3);
+/// So many nodes are asked at a time.
+const NODES_AT_ONCE: usize = 32;
 
 /// `fdht status`.
 #[derive(Debug, Args)]
@@ -19,7 +27,7 @@ pub(crate) struct StatusArgs {
     admin: AdminArgs,
 }
 
-/// Shows what the proxy knows; the exit status says whether it is ready.
+/// Shows what the proxy and the nodes know; the exit status says whether all is as it should be.
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
     let address = &args.admin.admin;
     let ready = ask(address, "/readyz", Duration::from_secs(10))?.body;
@@ -27,11 +35,14 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
     let topology = get(address, "/v1/topology")?;
     let nodes = get(address, "/v1/nodes")?;
     let groups = get(address, "/v1/groups")?;
+    let found = survey(&topology, &groups, &ask_nodes(&topology));
     match args.admin.output {
         Output::Json => {
             let all = json!({
                 "ready": ready["ready"], "detail": ready["detail"], "version": version,
                 "topology": topology, "nodes": nodes, "groups": groups,
+                "servers": found.servers.iter().map(ServerRow::json).collect::<Vec<_>>(),
+                "proxies": proxies_json(&found), "problems": found.problems,
             });
             console::line(all.to_string());
         }
@@ -42,10 +53,71 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
                 items(&nodes).iter().map(node_row).collect(),
             ));
             console::line(console::table(&GROUP_HEADER, group_rows(&topology, &groups)));
+            let rows = found.servers.iter().map(ServerRow::cells).collect();
+            console::line(console::table(&SERVER_HEADER, rows));
+            if !found.proxies.is_empty() {
+                console::line(console::table(&PROXY_HEADER, proxy_rows(&found)));
+            }
+            for problem in &found.problems {
+                console::line(problem);
+            }
         }
     }
-    let fine = ready["ready"] == Value::Bool(true);
+    let fine = ready["ready"] == Value::Bool(true) && found.problems.is_empty();
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(STATUS_PROBLEM) })
+}
+
+/// Asks all servers of physical groups at the same time: one that is away costs its waiting time once.
+fn ask_nodes(topology: &Value) -> AllTold {
+    let groups = topology["physical_groups"].as_object().into_iter().flatten();
+    let mut names: Vec<&str> =
+        groups.flat_map(|(_, g)| items(&g["servers"]).iter().filter_map(Value::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut told = AllTold::new();
+    for some in names.chunks(NODES_AT_ONCE) {
+        thread::scope(|scope| {
+            let asked: Vec<_> = (some.iter())
+                .map(|name| (*name, scope.spawn(move || ask_node(topology, name))))
+                .collect();
+            for (name, answer) in asked {
+                told.insert(name.to_owned(), answer.join().expect("asking does not panic"));
+            }
+        });
+    }
+    told
+}
+
+fn ask_node(topology: &Value, name: &str) -> Result<Told, String> {
+    let admin = topology["servers"][name]["admin"].as_str().unwrap_or_default();
+    let ask = |path: &str| match ask(admin, path, NODE_TIME_MAX) {
+        Ok(answer) if answer.status == 200 => Ok(answer.body),
+        // A node of an older version has fewer paths.
+        Ok(answer) if answer.status == 404 => Ok(json!([])),
+        Ok(answer) => Err(format!("{path} of {admin} says {}: {}", answer.status, answer.body)),
+        Err(e) => Err(e.to_string()),
+    };
+    Told::of_json(ask("/v1/groups")?, ask("/v1/peers")?)
+}
+
+fn proxies_json(found: &Survey) -> Vec<Value> {
+    let proxy = |((name, host), row): (&(String, String), &ProxyRow)| {
+        let topologies: Vec<Value> = (row.topologies.iter())
+            .map(|(epoch, hash)| json!({ "epoch": epoch, "hash": hash }))
+            .collect();
+        json!({ "name": name, "host": host, "topologies": topologies, "nodes": row.nodes })
+    };
+    found.proxies.iter().map(proxy).collect()
+}
+
+fn proxy_rows(found: &Survey) -> Vec<Vec<String>> {
+    let rows = found.proxies.iter().flat_map(|((name, host), row)| {
+        let nodes = row.nodes.iter().cloned().collect::<Vec<_>>().join(", ");
+        row.topologies.iter().map(move |(epoch, hash)| {
+            vec![name.clone(), host.clone(), epoch.to_string(), hash.clone(), nodes.clone()]
+        })
+    });
+    rows.collect()
 }
 
 fn summary(address: &str, ready: &Value, version: &Value, topology: &Value) -> String {
@@ -80,6 +152,11 @@ fn node_row(node: &Value) -> Vec<String> {
         .map(|name| text(node, name))
         .to_vec()
 }
+
+const SERVER_HEADER: [&str; 6] =
+    ["physical group", "server", "lanes led", "in step", "behind, at most", "shortest lease"];
+
+const PROXY_HEADER: [&str; 5] = ["proxy", "host", "epoch", "file hash", "connected to"];
 
 const GROUP_HEADER: [&str; 5] =
     ["physical group", "logic groups", "servers", "lanes up", "lanes not up"];

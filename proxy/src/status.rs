@@ -1,0 +1,156 @@
+//! How the workers together reach the nodes and know the leaders: what the admin endpoints show.
+
+use std::collections::BTreeMap;
+
+use common::ids::LogicGroup;
+use config::{PhysicalGroup, Topology};
+
+use crate::pool::{LaneStatus, LinkState, NodeStatus};
+use crate::worker::WorkerStatus;
+
+/// Merged over the workers: everything is as well as it is for the worker that is worst off.
+/// Numbers are added up.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    /// By name.
+    pub(crate) nodes: BTreeMap<String, NodeStatus>,
+    /// For each logic group its lanes by server index.
+    lanes: Vec<Vec<LaneStatus>>,
+}
+
+impl Status {
+    /// Adds what a worker says.
+    pub(crate) fn add(&mut self, worker: WorkerStatus) {
+        for status in worker.nodes {
+            match self.nodes.get_mut(&status.name) {
+                None => drop(self.nodes.insert(status.name.clone(), status)),
+                Some(all) => add_node(all, status),
+            }
+        }
+        if self.lanes.is_empty() {
+            self.lanes = worker.lanes;
+            return;
+        }
+        let all = self.lanes.iter_mut().flatten();
+        for (all, lane) in all.zip(worker.lanes.into_iter().flatten()) {
+            let since = |lane: &LaneStatus| lane.leader.map(|(_, since)| since);
+            if since(&lane) < since(all) {
+                all.leader = lane.leader;
+            }
+            all.connected &= lane.connected;
+            all.waiting += lane.waiting;
+        }
+    }
+
+    /// The lanes of a logic group by server index.
+    pub(crate) fn lanes(&self, group: u16) -> Vec<LaneStatus> {
+        self.lanes.get(usize::from(group)).cloned().unwrap_or_default()
+    }
+
+    /// The groups with a lane that nobody is known to lead, or whose leader is not connected.
+    pub(crate) fn not_served(&self, topology: &Topology) -> Vec<String> {
+        let served = |group: &LogicGroup| {
+            let lanes = self.lanes(group.0);
+            !lanes.is_empty() && lanes.iter().all(|lane| lane.leader.is_some() && lane.connected)
+        };
+        let line = |group: &PhysicalGroup| {
+            let missing: Vec<_> =
+                group.logic_groups.iter().filter(|logic| !served(logic)).collect();
+            let first = missing.first()?;
+            let more = match missing.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let name = &group.name;
+            Some(format!("group {name}: no leader is connected for logic {first}{more}"))
+        };
+        topology.physical_groups().iter().filter_map(line).collect()
+    }
+
+    /// The servers of groups that are not connected.
+    pub(crate) fn not_connected(&self, topology: &Topology) -> Vec<String> {
+        let mut lines = Vec::new();
+        for group in topology.physical_groups() {
+            for server in group.servers.iter().filter_map(|id| topology.server_by_id(*id)) {
+                let why = match self.nodes.get(&server.name).map(|status| &status.state) {
+                    Some(LinkState::Up) => continue,
+                    Some(LinkState::Down { error }) => error,
+                    Some(LinkState::Connecting) | None => "connecting",
+                };
+                lines.push(format!("group {}: {}: {why}", group.name, server.name));
+            }
+        }
+        lines
+    }
+}
+
+fn add_node(all: &mut NodeStatus, status: NodeStatus) {
+    all.in_flight += status.in_flight;
+    all.connections += status.connections;
+    all.requests += status.requests;
+    all.failures += status.failures;
+    all.topology = all.topology.max(status.topology);
+    if all.state == LinkState::Up {
+        all.state = status.state;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::Epoch;
+
+    use super::*;
+    use crate::route::NodeIndex;
+
+    const TOPOLOGY: &str = "format: 1
+cluster: demo
+epoch: 1
+logic_groups: 2
+servers:
+  a1: { address: \"h:1\", admin: \"h:2\" }
+  a2: { address: \"h:3\", admin: \"h:4\" }
+voters: [a1]
+physical_groups:
+  a: { servers: [a1, a2], logic_groups: \"0-1\" }
+";
+
+    fn lane(leader: Option<(usize, u64)>, connected: bool) -> LaneStatus {
+        let leader = leader.map(|(node, since)| (NodeIndex(node), Epoch(since)));
+        LaneStatus { leader, connected, waiting: 1 }
+    }
+
+    fn worker(a2: LinkState, lanes: [LaneStatus; 4]) -> WorkerStatus {
+        let node = |name: &str, state| NodeStatus {
+            name: name.to_owned(),
+            state,
+            topology: None,
+            in_flight: 2,
+            connections: 1,
+            requests: 3,
+            failures: 0,
+        };
+        let nodes = vec![node("a1", LinkState::Up), node("a2", a2)];
+        WorkerStatus { nodes, lanes: lanes.chunks(2).map(<[_]>::to_vec).collect() }
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_told_but_only_a_lane_without_leader_is_not_ready() {
+        let topology = Topology::parse(TOPOLOGY).unwrap();
+        let down = || LinkState::Down { error: "refused".to_owned() };
+        let led = lane(Some((0, 2)), true);
+        let mut status = Status::default();
+        assert_eq!(status.not_served(&topology).len(), 1, "nothing is known yet");
+        status.add(worker(LinkState::Up, [led; 4]));
+        assert!(status.not_served(&topology).is_empty());
+        assert!(status.not_connected(&topology).is_empty());
+        status.add(worker(down(), [led; 4]));
+        assert!(status.not_served(&topology).is_empty());
+        assert_eq!(status.not_connected(&topology), ["group a: a2: refused"]);
+        assert_eq!((status.nodes["a1"].requests, status.lanes(0)[0].waiting), (6, 2));
+        status.add(worker(down(), [led, lane(Some((1, 1)), false), led, lane(None, false)]));
+        let lines = status.not_served(&topology);
+        assert_eq!(lines, ["group a: no leader is connected for logic group 0 and 1 more"]);
+        let leaders: Vec<_> = status.lanes(1).iter().map(|lane| lane.leader.is_some()).collect();
+        assert_eq!(leaders, [true, false]);
+    }
+}

@@ -1,0 +1,556 @@
+//! The driver of the groups' protocol: inputs go into the machines, their actions are carried out
+//! in order. What a `Store…` action names is durable before anything behind it is begun; a group
+//! that waits for that keeps its inputs back. Records are put into the log with the turn, and what
+//! stands behind them waits for its end.
+
+use common::codec::Reader;
+use common::failure::{Failure, FailureCode};
+use common::ids::{Lane, LogicGroup, NodeId};
+use common::log_record;
+use common::register::{Register, VoterSet};
+
+use crate::control::{Change, ControlEvent, Request};
+use crate::replication::action::Action;
+use crate::replication::message::{Message, RegisterMessage, Term};
+use crate::replication::member::messages::addressee;
+use crate::replication::position::{Head, Position};
+use crate::replication::wire::{self, Incoming};
+use crate::worker::core::Core;
+use crate::worker::input::{Arrived, INPUTS_MAX, Input};
+use crate::worker::lead::{LeadLane, Service};
+
+/// No records.
+pub(super) const NONE: &[&[u8]] = &[];
+
+impl Core {
+    /// A frame of another node. What is malformed ends the connection.
+    ///
+    /// # Errors
+    /// The bytes are no messages of this version; those before were handled.
+    pub(crate) fn on_peer_frame(
+        &mut self,
+        from: NodeId,
+        body: &[u8],
+    ) -> Result<(), common::codec::DecodeError> {
+        let mut reader = Reader::new(body);
+        let generation = wire::take_generation(&mut reader)?;
+        while !reader.rest().is_empty() {
+            match wire::take(&mut reader)? {
+                Incoming::Message(message) => self.on_message(from, generation, message),
+                Incoming::Records { records, safe_ms, sync, bodies } => {
+                    let group = records.term.lane.group;
+                    self.on_records(group, &Arrived { from, records, safe_ms, sync, bodies });
+                }
+                Incoming::Voters(set) => {
+                    let worker = self.index;
+                    self.ask_control(Request::Learn { worker, from, set });
+                }
+                Incoming::NeedsReseed(term) => self.on_reseed(term),
+            }
+        }
+        Ok(())
+    }
+
+    /// A message from a node, perhaps this one.
+    pub(super) fn on_message(
+        &mut self,
+        from: NodeId,
+        generation: common::ids::VoterGeneration,
+        message: Message,
+    ) {
+        if is_for_voter(&message) {
+            let worker = self.index;
+            return self.ask_control(Request::Voter { worker, from, generation, message });
+        }
+        match message {
+            Message::Granted { sent_ms, granted, refused } => {
+                self.on_granted(from, sent_ms, &granted, &refused);
+            }
+            message => {
+                let Some((group, _)) = addressee(&message) else { return };
+                self.on_group_message(group, from, message);
+            }
+        }
+    }
+
+    fn on_group_message(&mut self, id: LogicGroup, from: NodeId, message: Message) {
+        let now_ms = self.mono_ms;
+        let Some(group) = self.groups.get_mut(&id).filter(|group| !group.left) else { return };
+        if group.waits.is_some() {
+            if group.inputs.len() < INPUTS_MAX {
+                group.inputs.push_back(Input::Message(from, message));
+            }
+            return;
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        let hot = matches!(message, Message::Pull(_));
+        match message {
+            Message::Register { group: of, ballot, step } => {
+                group.replica.on_voter(now_ms, from, (of, ballot), step, &mut actions);
+            }
+            message => group.replica.on_message(now_ms, from, message, &mut actions),
+        }
+        self.carry_out(id, &mut actions, NONE);
+        self.actions = actions;
+        if hot { self.soon(id) } else { self.on_group_timeout(id) }
+    }
+
+    /// Records arrived from a leader.
+    pub(super) fn on_records<B: AsRef<[u8]>>(&mut self, id: LogicGroup, arrived: &Arrived<B>) {
+        let now_ms = self.mono_ms;
+        // A node that cannot keep records makes no progress, and so leaves R.
+        if self.shared.write_refusal().is_some() {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.left || group.stopped.is_some() {
+            return;
+        }
+        let Arrived { from, records, safe_ms, sync, bodies } = arrived;
+        if group.waits.is_some() {
+            if group.inputs.len() < INPUTS_MAX {
+                let bodies = bodies.iter().map(|body| body.as_ref().to_vec()).collect();
+                let records = records.clone();
+                let (from, safe_ms, sync) = (*from, *safe_ms, *sync);
+                let owned = Arrived { from, records, safe_ms, sync, bodies };
+                group.inputs.push_back(Input::Records(owned));
+            }
+            return;
+        }
+        let lane = records.term.lane;
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.clear();
+        for body in bodies {
+            match head_of(body.as_ref(), lane) {
+                Ok(head) => heads.push(head),
+                Err(error) => {
+                    tracing::error!(%lane, from = from.0, error, "records were refused");
+                    self.heads = heads;
+                    return;
+                }
+            }
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        group.replica.on_records(now_ms, *from, records, &heads, &mut actions);
+        let told = Position { epoch: records.term.since, lsn: records.official };
+        let official = group.lane_replica(lane.server).map(|replica| replica.official());
+        if official.is_some_and(|official| official >= told && official.epoch == told.epoch)
+            && let Some(data) = group.lane_mut(lane.server)
+        {
+            data.safe_ms = data.safe_ms.max(*safe_ms);
+        }
+        self.heads = heads;
+        self.turn.sync |= *sync && !bodies.is_empty();
+        self.carry_out(id, &mut actions, bodies);
+        self.actions = actions;
+        self.soon(id);
+    }
+
+    /// Records that this server lacks have left their leader's log.
+    fn on_reseed(&mut self, term: Term) {
+        let id = term.lane.group;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.left || group.waits.is_some() {
+            return; // It is told again.
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        group.replica.on_reseed(term, &mut actions);
+        self.carry_out(id, &mut actions, NONE);
+        self.actions = actions;
+    }
+
+    /// A voter answered a renewal.
+    fn on_granted(&mut self, from: NodeId, sent_ms: u64, granted: &[Term], refused: &[Term]) {
+        self.leases.on_granted(from, sent_ms, granted);
+        for term in granted {
+            let until_ms = self.leases.until_ms(*term).unwrap_or(0);
+            let lane = self.groups.get_mut(&term.lane.group);
+            if let Some(lead) = lane
+                .and_then(|group| group.lane_mut(term.lane.server))
+                .and_then(|lane| lane.lead_in(*term))
+            {
+                lead.lease_until_ms = until_ms;
+            }
+        }
+        for term in refused {
+            let (id, now_ms) = (term.lane.group, self.mono_ms);
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            if group.waits.is_some() {
+                continue;
+            }
+            let mut actions = std::mem::take(&mut self.actions);
+            group.replica.on_refused(now_ms, *term, &mut actions);
+            self.carry_out(id, &mut actions, NONE);
+            self.actions = actions;
+        }
+    }
+
+    /// The control thread did something for this worker.
+    pub(crate) fn on_control(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Stored(ticket) => self.on_stored(ticket),
+            ControlEvent::Answers(answers) => {
+                for (to, message) in answers {
+                    if to == self.shared.node {
+                        self.on_message(to, self.voters.generation, message);
+                    } else {
+                        self.put_message(to, &message);
+                    }
+                }
+            }
+            ControlEvent::VotersTo(node, set) => {
+                self.links.put(node, None, |out| wire::put_voters(out, &set));
+            }
+            ControlEvent::Voters(set) => self.set_voters(set),
+        }
+    }
+
+    /// A newer voter set is in force.
+    fn set_voters(&mut self, set: VoterSet) {
+        if set.generation <= self.voters.generation {
+            return;
+        }
+        self.links.set_generation(set.generation);
+        self.leases.set_voters(set.voters.clone());
+        self.voters = set;
+        let ids: Vec<LogicGroup> = self.groups.keys().copied().collect();
+        for id in ids {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.replica.set_voters(self.mono_ms, self.voters.clone());
+                group.next_ms = 0;
+            }
+        }
+    }
+
+    /// Has something made durable; what there is no room for is handed over again later.
+    fn store(&mut self, ticket: u64, changes: Vec<Change>) {
+        let worker = self.index;
+        let kept = changes.clone();
+        if !self.shared.control.request(Request::Store { worker, ticket, changes }) {
+            self.unsent.push((ticket, kept));
+        }
+    }
+
+    /// Hands something to the control thread that is repeated by whoever wants it.
+    fn ask_control(&self, request: Request) {
+        if !self.shared.control.request(request) {
+            tracing::debug!("a message for the voter was dropped: too many wait");
+        }
+    }
+
+    /// What a group waited for is durable.
+    fn on_stored(&mut self, ticket: u64) {
+        let Some(id) = self.tickets.remove(&ticket) else { return };
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some((_, mut rest)) = group.waits.take() else { return };
+        self.carry_out(id, &mut rest, NONE);
+        self.on_group_timeout(id);
+        while let Some(group) = self.groups.get_mut(&id)
+            && group.waits.is_none()
+            && let Some(input) = group.inputs.pop_front()
+        {
+            match input {
+                Input::Message(from, message) => self.on_group_message(id, from, message),
+                Input::Records(arrived) => self.on_records(id, &arrived),
+            }
+        }
+    }
+
+    /// The machines' timers.
+    pub(crate) fn on_timers(&mut self) {
+        let now_ms = self.mono_ms;
+        for (ticket, changes) in std::mem::take(&mut self.unsent) {
+            self.store(ticket, changes);
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        self.leases.on_timeout(now_ms, &mut actions);
+        for action in actions.drain(..) {
+            if let Action::Send(to, message) = action {
+                self.send(to, message);
+            }
+        }
+        self.actions = actions;
+        let due = self.groups.values().filter(|group| group.next_ms <= now_ms);
+        let due: Vec<LogicGroup> = due.map(|group| group.id).collect();
+        for id in due {
+            self.on_group_timeout(id);
+            self.answer_short(id);
+        }
+    }
+
+    /// Calls a group's machines, which is due after every input.
+    pub(super) fn on_group_timeout(&mut self, id: LogicGroup) {
+        let now_ms = self.mono_ms;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.left || group.waits.is_some() {
+            // It is called when that is done.
+            group.next_ms = u64::MAX;
+            return;
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        group.replica.on_timeout(now_ms, &mut actions);
+        group.next_ms = group.replica.poll_timeout().max(now_ms + 1);
+        self.carry_out(id, &mut actions, NONE);
+        self.actions = actions;
+    }
+
+    /// The group's machines are called with the next tick: under load that is often enough.
+    pub(super) fn soon(&mut self, id: LogicGroup) {
+        let now_ms = self.mono_ms;
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.next_ms = group.next_ms.min(now_ms);
+        }
+    }
+
+    /// Carries out actions in their order.
+    pub(super) fn carry_out<B: AsRef<[u8]>>(
+        &mut self,
+        id: LogicGroup,
+        actions: &mut Vec<Action>,
+        bodies: &[B],
+    ) {
+        let mut rest = actions.drain(..);
+        while let Some(action) = rest.next() {
+            let Some(group) = self.groups.get_mut(&id) else { return };
+            match action {
+                Action::Append(lane, range) => {
+                    group.appending = true;
+                    self.copy_records(lane, bodies.get(range).unwrap_or_default());
+                }
+                Action::AppendFirst(lane, head) => {
+                    group.appending = true;
+                    self.begin_stream(lane, &head);
+                }
+                action if group.appending => group.after_append.push(action),
+                action @ (Action::StorePromise(..) | Action::StoreSlot(..)) => {
+                    let mut changes = Vec::new();
+                    let mut later = Vec::new();
+                    for action in std::iter::once(action).chain(rest) {
+                        match action {
+                            Action::StorePromise(lane, epoch) => {
+                                changes.push(Change::Promise(lane, epoch));
+                            }
+                            Action::StoreSlot(group, slot) => {
+                                changes.push(Change::Slot(group, Box::new(slot)));
+                            }
+                            other => later.push(other),
+                        }
+                    }
+                    self.next_ticket += 1;
+                    let ticket = self.next_ticket;
+                    group.waits = Some((ticket, later));
+                    self.tickets.insert(ticket, id);
+                    return self.store(ticket, changes);
+                }
+                action => self.act(id, action),
+            }
+        }
+    }
+
+    /// Carries out what waited for the turn's records to be in the log.
+    pub(super) fn after_append(&mut self) {
+        let ids: Vec<LogicGroup> =
+            self.groups.values().filter(|group| group.appending).map(|group| group.id).collect();
+        for id in ids {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            group.appending = false;
+            let mut actions = std::mem::take(&mut group.after_append);
+            self.carry_out(id, &mut actions, NONE);
+        }
+    }
+
+    fn act(&mut self, id: LogicGroup, action: Action) {
+        match action {
+            Action::Send(to, message) => self.send(to, message),
+            Action::Official(lane, at) => self.on_official(lane, at),
+            Action::Void(lane, spans) => self.on_void(lane, &spans),
+            Action::Leads(term) => self.on_leads(term),
+            Action::Serves(term) => self.on_serves(term),
+            Action::Holds(term) => drop(self.set_service(term, Service::Holding)),
+            Action::Ended(term) => self.on_ended(term),
+            Action::CaughtUp(lane) => {
+                self.next_ticket += 1;
+                self.store(self.next_ticket, vec![Change::CaughtUp(lane)]);
+            }
+            Action::NewRegister(register) => self.on_register(&register),
+            Action::Departed(_) => {
+                if let Some(group) = self.groups.get_mut(&id) {
+                    group.departed = true;
+                }
+            }
+            Action::StoreSlot(..)
+            | Action::StorePromise(..)
+            | Action::Append(..)
+            | Action::AppendFirst(..) => unreachable!("handled by carry_out"),
+        }
+    }
+
+    fn on_register(&mut self, register: &Register) {
+        let names = |ids: &[NodeId]| -> Vec<String> {
+            ids.iter().map(|id| self.shared.name_of(*id)).collect()
+        };
+        let leaders: Vec<NodeId> = register.lanes.iter().map(|leader| leader.node).collect();
+        tracing::info!(
+            group = %register.group, epoch = register.epoch.0,
+            in_step = names(&register.in_step).join(","), leaders = names(&leaders).join(","),
+            "register"
+        );
+        self.shared.note_members(&register.servers);
+    }
+
+    fn on_leads(&mut self, term: Term) {
+        self.leases.begin(term);
+        let group = self.groups.get_mut(&term.lane.group);
+        if let Some(lane) = group.and_then(|group| group.lane_mut(term.lane.server)) {
+            lane.lead = Some(LeadLane::new(term));
+        }
+    }
+
+    fn set_service(&mut self, term: Term, service: Service) -> Option<&mut LeadLane> {
+        let group = self.groups.get_mut(&term.lane.group)?;
+        let lead = group.lane_mut(term.lane.server)?.lead_in(term)?;
+        lead.service = service;
+        Some(lead)
+    }
+
+    fn on_serves(&mut self, term: Term) {
+        let parked = self.set_service(term, Service::Serving);
+        let parked = parked.map(|lead| std::mem::take(&mut lead.parked)).unwrap_or_default();
+        tracing::debug!(lane = %term.lane, since = term.since.0, "lane served");
+        // Between inputs of the protocol: what is evaluated now must still be led when it is appended.
+        self.resumed.extend(parked);
+    }
+
+    /// The lane is not led here any more: whoever waits is told where to go on.
+    fn on_ended(&mut self, term: Term) {
+        self.leases.end(term);
+        let name = self.shared.name.clone();
+        let Some(group) = self.groups.get_mut(&term.lane.group) else { return };
+        let view = group.replica.register().map(Register::view).unwrap_or_default();
+        let Some(lane) = group.lane_mut(term.lane.server) else { return };
+        if lane.lead_in(term).is_none() {
+            return;
+        }
+        let Some(mut lead) = lane.lead.take() else { return };
+        tracing::debug!(lane = %term.lane, since = term.since.0, "lane led no more");
+        let place = format!("{} ({name})", term.lane.group);
+        let gone = Failure::with_view(
+            FailureCode::NotLeader,
+            format!("{place}: leads {} no more", term.lane),
+            view.clone(),
+        );
+        let interrupted = Failure::with_view(
+            FailureCode::Interrupted,
+            format!("{place}: stepped down before the write was official"),
+            view,
+        );
+        for (_, write) in lead.writes.drain(..) {
+            write.answer.peer.fail(write.answer.id, &interrupted);
+            self.touch(&write.answer.peer);
+        }
+        for short in lead.short.drain(..) {
+            self.fail_short(term.lane, &short);
+        }
+        for held in lead.take_held() {
+            let (peer, id) = held.asker();
+            peer.fail(id, &gone);
+            self.touch(&peer);
+        }
+        for request in lead.parked {
+            request.peer.fail(request.id, &gone);
+            self.touch(&request.peer);
+        }
+    }
+
+    /// Sends a message to a node, or to this one's own voter or groups.
+    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+        if to == self.shared.node {
+            return self.on_message(to, self.voters.generation, message);
+        }
+        match message {
+            Message::Records(records) => self.serve_records(to, records),
+            message => self.put_message(to, &message),
+        }
+    }
+
+    fn put_message(&mut self, to: NodeId, message: &Message) {
+        let group = addressee(message).map(|(group, _)| group);
+        self.links.put(to, group, |out| wire::put_message(out, message));
+    }
+
+    /// A link to a node could not be made, or ended: nobody need wait for its silence.
+    pub(crate) fn on_refused_address(&mut self, node: NodeId) {
+        let now_ms = self.mono_ms;
+        for group in self.groups.values_mut() {
+            group.replica.on_refused_address(now_ms, node);
+            group.next_ms = group.next_ms.min(now_ms);
+        }
+    }
+
+    /// The node cannot keep records any more. Where other servers can, it takes no further part in
+    /// the protocol, so that they go on without it; what it alone holds can still be read.
+    pub(super) fn leave(&mut self, cause: &str) {
+        let me = self.shared.node;
+        let mut ended = Vec::new();
+        for group in self.groups.values_mut().filter(|group| !group.left) {
+            let others = |register: &Register| register.in_step.iter().any(|node| *node != me);
+            if !group.replica.register().is_none_or(others) {
+                continue;
+            }
+            group.left = true;
+            group.stop(cause);
+            group.waits = None;
+            group.inputs.clear();
+            group.appending = false;
+            group.after_append.clear();
+            ended.extend(group.terms());
+        }
+        ended.into_iter().for_each(|term| self.on_ended(term));
+    }
+
+    /// The process is about to stop: hand everything over.
+    pub(crate) fn depart(&mut self) {
+        let ids: Vec<LogicGroup> = self.groups.keys().copied().collect();
+        for id in ids {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.replica.on_depart();
+            }
+            self.on_group_timeout(id);
+        }
+    }
+
+    /// Whether nothing is left to hand over. A group that never had a register has nothing.
+    pub(crate) fn has_departed(&self) -> bool {
+        let left = |group: &crate::worker::group::Group| {
+            group.departed || group.left || group.replica.register().is_none() || group.replica.is_stranger()
+        };
+        self.groups.values().all(left)
+    }
+}
+
+fn is_for_voter(message: &Message) -> bool {
+    match message {
+        Message::Register { step, .. } => matches!(
+            step,
+            RegisterMessage::Prepare
+                | RegisterMessage::Accept { .. }
+                | RegisterMessage::Chosen { .. }
+        ),
+        Message::Renew { .. } | Message::AskRegister { .. } => true,
+        _ => false,
+    }
+}
+
+/// What the protocol sees of a record, if it is one of this lane.
+fn head_of(body: &[u8], lane: Lane) -> Result<Head, String> {
+    let head = log_record::decode_head(body).map_err(|error| error.to_string())?;
+    if head.stream.lane != lane {
+        return Err(format!("a record of {} among those of {lane}", head.stream));
+    }
+    let ends = log_record::decode_ends(body).map_err(|error| error.to_string())?;
+    let position = |(epoch, lsn)| Position { epoch, lsn };
+    Ok(Head {
+        at: Position { epoch: head.stream.epoch, lsn: head.lsn },
+        ends: ends.map(|ends| ends.into_iter().map(position).collect()),
+    })
+}
