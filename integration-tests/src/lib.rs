@@ -10,6 +10,7 @@ pub mod chaos_peer;
 pub mod chaos_relay;
 pub mod cluster;
 pub mod fastdht;
+pub mod fuzz;
 pub mod guard;
 pub mod http;
 pub mod load;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use common::ids::NodeId;
 use common::wire::hello::{Role, Welcome};
-use rt::handshake::{self, Requirements};
+use rt::handshake::{self, Peer, Requirements};
 use rt::net;
 use rt::stop::Stop;
 use tokio::net::TcpStream;
@@ -65,16 +65,14 @@ async fn greet(shared: &Shared, mut stream: TcpStream, address: std::net::Socket
             life: shared.life.life,
         },
     };
-    let peer = match handshake::accept(&mut stream, &mut input, &required).await {
+    let admit = |peer: &Peer| match peer.role {
+        Role::Node => shared.check_member(NodeId::of_name(&peer.name), peer.process.store),
+        Role::Proxy | Role::Tool => Ok(()),
+    };
+    let peer = match handshake::accept_if(&mut stream, &mut input, &required, admit).await {
         Ok(peer) => peer,
         Err(error) => return tracing::warn!(%address, %error, "peer refused"),
     };
-    if peer.role == Role::Node {
-        let node = NodeId::of_name(&peer.name);
-        if let Err(error) = shared.check_member(node, peer.process.store) {
-            return tracing::error!(%address, %error, "peer refused");
-        }
-    }
     tracing::info!(peer = peer.name, %address, "peer connected");
     let Some(worker) = shared.workers.get(usize::from(peer.worker)) else { return };
     match stream.into_std() {

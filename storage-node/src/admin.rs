@@ -78,6 +78,7 @@ async fn ready(State(admin): State<Admin>) -> Result<Readiness, AdminError> {
         detail.push("no topology yet: waiting for a proxy to announce one".to_owned());
     }
     detail.extend(shared.write_refusal().map(|(_, reason)| reason));
+    detail.extend(shared.refusal());
     for group in status(shared).await? {
         let id = group.group;
         if let Some(reason) = &group.stopped {

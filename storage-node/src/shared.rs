@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use common::failure::FailureCode;
@@ -21,6 +22,9 @@ use crate::flusher::Flusher;
 use crate::lane::Retention;
 use crate::peers::Peers;
 use crate::worker::{Life, Message, Partner};
+
+/// A refusal that was not repeated for so long counts no more.
+const REFUSAL_TIME: Duration = Duration::from_secs(10);
 
 /// How the node's memory and log are divided.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +68,8 @@ pub(crate) struct Shared {
     /// The data directories of servers, as the registers name them.
     members: Mutex<BTreeMap<NodeId, StoreId>>,
     disk_full: AtomicBool,
+    /// Why another node refused this one last, and when.
+    refused: Mutex<Option<(String, Instant)>>,
 }
 
 /// What [`Shared`] is made of.
@@ -108,6 +114,7 @@ impl Shared {
             members: Mutex::default(),
             announcing: tokio::sync::Mutex::new(()),
             disk_full: AtomicBool::new(false),
+            refused: Mutex::default(),
         }
     }
 
@@ -173,6 +180,19 @@ impl Shared {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Another node refuses this one.
+    pub(crate) fn note_refusal(&self, by: &str, reason: &str) {
+        let refusal = (format!("{by} refuses this node: {reason}"), rt::clock::now());
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+
+    /// Why another node refuses this one, if one does.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = refused.as_ref().filter(|(_, at)| at.elapsed() < REFUSAL_TIME);
+        recent.map(|(reason, _)| reason.clone())
     }
 
     /// The disk has less free space than its reserve, or has enough again.

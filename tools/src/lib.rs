@@ -18,3 +18,5 @@ mod resp;
 mod roles;
 
 pub use cli::main;
+pub use record::check_record_line;
+pub use resp::check_reply;

@@ -184,6 +184,20 @@ pub async fn accept(
     input: &mut BytesMut,
     required: &Requirements<'_>,
 ) -> Result<Peer, HandshakeError> {
+    accept_if(stream, input, required, |_| Ok(())).await
+}
+
+/// The same where the caller has the last word: `admit` says why a peer is refused that meets all
+/// requirements.
+///
+/// # Errors
+/// The peer left, is no peer, or was refused.
+pub async fn accept_if(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    required: &Requirements<'_>,
+    admit: impl FnOnce(&Peer) -> Result<(), String>,
+) -> Result<Peer, HandshakeError> {
     let nonce = random::bytes();
     let greeting =
         Greeting { protocol: PROTOCOL_VERSION, nonce, secret: required.secret.is_some() };
@@ -191,7 +205,10 @@ pub async fn accept(
     frame::encode(&mut out, FrameType::Greeting, 0, |body| greeting.encode(body));
     stream.write_all(&out).await?;
     let verdict = receive(stream, input, |frame| match frame.kind {
-        FrameType::Hello => Ok(judge(&Hello::decode(frame.body)?, &nonce, required)),
+        FrameType::Hello => {
+            let judged = judge(&Hello::decode(frame.body)?, &nonce, required);
+            Ok(judged.and_then(|peer| admit(&peer).map(|()| peer)))
+        }
         _ => Err(HandshakeError::Unexpected),
     })
     .await?;
@@ -203,6 +220,16 @@ pub async fn accept(
     frame::encode(&mut out, FrameType::HelloAnswer, 0, |body| answer.encode(body));
     stream.write_all(&out).await?;
     verdict.map_err(HandshakeError::Refused)
+}
+
+/// The connecting side's last word to a node that took it, but is not who it should be: why the
+/// connection ends.
+pub async fn refuse(stream: &mut TcpStream, reason: &str) {
+    let mut out = Vec::new();
+    let answer = HelloAnswer::Refused(reason);
+    frame::encode(&mut out, FrameType::HelloAnswer, 0, |body| answer.encode(body));
+    // It may have left by itself.
+    drop(stream.write_all(&out).await);
 }
 
 fn judge(hello: &Hello<'_>, nonce: &[u8; 16], required: &Requirements<'_>) -> Result<Peer, String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::key::{KIND_NAMED, UNNAMED_SUFFIX};
+use common::key::{HEADER_SUFFIX, KIND_NAMED, UNNAMED_SUFFIX};
 use common::reply::ObjectKind;
 use common::stored::{Body, Stored};
 use common::version::Version;
@@ -119,11 +119,14 @@ impl<'t> Chunk<'t> {
             node.set_below(before.alive);
         }
         if !cursor.in_drops {
-            cursor.in_drops = self.write_records(node, node.fields(), &mut cursor.from)?;
+            let write = Self::write_record;
+            cursor.in_drops = self.write_records(node, node.fields(), &mut cursor.from, write)?;
         }
         let all_written = cursor.in_drops
             && match node.drops() {
-                Some(drops) => self.write_records(node, drops, &mut cursor.from)?,
+                Some(drops) => {
+                    self.write_records(node, drops, &mut cursor.from, Self::write_drop)?
+                }
                 None => true,
             };
         self.settle(node, &before)?;
@@ -147,13 +150,14 @@ impl<'t> Chunk<'t> {
         node: &Node,
         records: &Fields,
         from: &mut Vec<u8>,
+        write: impl Fn(&mut Self, &[u8], &Entry) -> Result<(), redb::Error>,
     ) -> Result<bool, redb::Error> {
         for entry in records.from(&std::mem::take(from)) {
             if self.is_full() {
                 entry.suffix().clone_into(from);
                 return Ok(false);
             }
-            self.write_record(node.prefix(), entry)?;
+            write(self, node.prefix(), entry)?;
         }
         Ok(true)
     }
@@ -169,6 +173,7 @@ impl<'t> Chunk<'t> {
             }
             _ => {
                 let after = self.state(node.prefix())?;
+                self.list_header(node.prefix(), &after)?;
                 (after.alive, after.has_unnamed && after.has_named)
             }
         };
@@ -208,6 +213,41 @@ impl<'t> Chunk<'t> {
             }
         }
         Ok(state)
+    }
+
+    /// Puts the header of an object with fields back into the expiry index, if reclaim was done with
+    /// it: there is something to reclaim again when it has expired.
+    fn list_header(&mut self, prefix: &[u8], state: &ObjectState) -> Result<(), redb::Error> {
+        let expire_at = state.hiding.object_expire_at();
+        if self.options.purge_tombstones || expire_at == 0 || !state.has_named {
+            return Ok(());
+        }
+        let key = expiry_key(expire_at, prefix, HEADER_SUFFIX);
+        if self.expiry.get(key.as_slice())?.is_none() {
+            self.cost += EXPIRY_COST;
+            self.expiry.insert(key.as_slice(), ())?;
+        }
+        Ok(())
+    }
+
+    /// Takes one record out of the file unless it has a newer one. Where other servers hold copies, a
+    /// field leaves its tombstone, and a header stays (see [`crate::engine::garbage`]) but leaves the
+    /// expiry index.
+    fn write_drop(&mut self, prefix: &[u8], entry: &Entry) -> Result<(), redb::Error> {
+        if self.options.purge_tombstones || entry.suffix() != HEADER_SUFFIX {
+            return self.write_record(prefix, entry);
+        }
+        let key = [prefix, HEADER_SUFFIX].concat();
+        let Some(old) = self.records.get(key.as_slice())? else {
+            return Ok(());
+        };
+        let stored = decode(old.value())?;
+        if stored.version == entry.stored().version && stored.expire_at() != 0 {
+            self.cost += self.page_share + EXPIRY_COST;
+            let key = expiry_key(stored.expire_at(), prefix, HEADER_SUFFIX);
+            self.expiry.remove(key.as_slice())?;
+        }
+        Ok(())
     }
 
     /// Writes one record unless the file has a newer one.

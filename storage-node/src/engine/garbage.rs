@@ -11,6 +11,23 @@
 //! memory. A field that only an unnamed value hides, and the header, are *dropped*: reads go on
 //! seeing them until the flush has removed them for good. Otherwise an operation could be evaluated
 //! without them, be logged, and be applied again after the crash to an object that has them.
+//!
+//! Where other servers hold copies, the same holds for their reclaim: the leader evaluates on what its
+//! own left, a follower applies the result to what is still there or already gone with it (I4, I9). So
+//! nothing that evaluation reacts to goes at all. It reacts to
+//!
+//! * what is visible, which reclaim never touches;
+//! * a header, its expiry and what it cleared: every header stays, and stays as it is. A hash that is
+//!   written anew clears what the expired one left; without the header the leader would log the
+//!   new field alone, and a follower that has the header would take the field for an old one;
+//! * whether a deleted string may hide fields: that any named record is there, a tombstone as well as a
+//!   value. So a dropped field leaves its tombstone, and the delete is logged with a header.
+//!
+//! It does not react to an unnamed value that has expired, besides its hiding older fields, which
+//! are tombstones before it becomes one, and its superseding the expiry of an older header: whoever
+//! writes an unnamed value resets such a header. A header that stays when its fields are gone leaves
+//! the expiry index and its object the garbage index, so that no pass looks at it again; a field that
+//! is written under it brings it back to the index.
 
 use std::ops::ControlFlow;
 
@@ -185,7 +202,7 @@ impl Store {
         Ok(heads)
     }
 
-    /// Lets the unnamed value and the header go where nothing needs them. Returns whether the object
+    /// Lets the unnamed value and the header go where nothing needs them, here or elsewhere. Returns whether the object
     /// is clean.
     fn reclaim_heads(&mut self, heads: &Heads, pass: &mut Pass, now_ms: u64) -> bool {
         if let Some((version, expire_at)) = heads.unnamed {
@@ -209,8 +226,8 @@ impl Store {
         if expired && now_ms - expire_at < HEADER_GRACE_MS {
             return false;
         }
-        // Without purging, another server may still send a field that the header has to hide.
-        if self.options.purge_tombstones && (expired || expire_at == 0) {
+        // Where other servers hold copies, it stays in the file and only leaves the expiry index.
+        if expired || (self.options.purge_tombstones && expire_at == 0) {
             self.drop_record(&pass.prefix, HEADER_SUFFIX, version);
         }
         true

@@ -81,8 +81,8 @@ impl Node {
         &self.fields
     }
 
-    /// Records that leave the file with the flush: tombstones of their versions. Reads do not see
-    /// them, because a crash before the flush forgets them.
+    /// Records that leave the file with the flush, or headers that leave the expiry index: tombstones
+    /// of their versions. Reads do not see them, because a crash before the flush forgets them.
     pub(super) fn drops(&self) -> Option<&Fields> {
         self.drops.as_deref()
     }
@@ -214,7 +214,7 @@ impl Memtable {
         }
     }
 
-    /// Lets the flush take a record of the file out, if it still has this version.
+    /// Lets the flush drop a record of the file, if it still has this version.
     pub(super) fn drop_record(&mut self, prefix: &[u8], suffix: &[u8], version: Version) {
         let number = self.number(prefix);
         let entry = Entry::new(suffix, &Stored { version, body: Body::Tombstone });

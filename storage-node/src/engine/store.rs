@@ -244,7 +244,8 @@ impl Store {
         }
     }
 
-    /// Lets the next flush take a record out of the file, if it still has this version then.
+    /// Lets the next flush take a record out of the file, or a header that must stay out of the expiry
+    /// index, if it still has this version then.
     pub(super) fn drop_record(&mut self, prefix: &[u8], suffix: &[u8], version: Version) {
         self.active.table_mut().drop_record(prefix, suffix, version);
     }

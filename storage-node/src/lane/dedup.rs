@@ -46,7 +46,44 @@ pub struct DedupWindow {
     previous: Generation,
     /// Emptied chunks, at most half of the budget.
     spare: Vec<Vec<u8>>,
+    highs: Highs,
     begins_ms: u64,
+}
+
+/// The highest lower half of each prefix: nearly every request asked for is above it, and so new.
+#[derive(Debug, Default)]
+struct Highs {
+    /// Few, and the same one many times in a row.
+    by_prefix: Vec<(u64, u64)>,
+    last: usize,
+}
+
+impl Highs {
+    fn place(&self, prefix: u64) -> Option<usize> {
+        let hit = self.by_prefix.get(self.last).is_some_and(|(known, _)| *known == prefix);
+        if hit {
+            return Some(self.last);
+        }
+        self.by_prefix.iter().position(|(known, _)| *known == prefix)
+    }
+
+    /// Whether nothing of this prefix as high as `number` was kept.
+    fn is_above(&self, prefix: u64, number: u64) -> bool {
+        let high = self.place(prefix).and_then(|place| self.by_prefix.get(place));
+        high.is_none_or(|(_, high)| number > *high)
+    }
+
+    fn raise(&mut self, prefix: u64, number: u64) {
+        match self.place(prefix) {
+            Some(place) => {
+                self.last = place;
+                if let Some((_, high)) = self.by_prefix.get_mut(place) {
+                    *high = number.max(*high);
+                }
+            }
+            None => self.by_prefix.push((prefix, number)),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +129,7 @@ impl DedupWindow {
             current: Generation::default(),
             previous: Generation::default(),
             spare: Vec::new(),
+            highs: Highs::default(),
             begins_ms: 0,
         }
     }
@@ -110,6 +148,7 @@ impl DedupWindow {
             return;
         }
         let (prefix, number) = halves(request);
+        self.highs.raise(prefix, number);
         let current = &mut self.current;
         let (chunk, from) = current.put_answer(answer, self.chunk_bytes, &mut self.spare);
         current.put(
@@ -135,10 +174,13 @@ impl DedupWindow {
     /// void and its request is in a later record as well: the caller takes the one that counts.
     pub fn find(&mut self, request: RequestId) -> impl Iterator<Item = Kept<'_>> {
         let (prefix, number) = halves(request);
-        self.current.sort(prefix, number);
-        self.previous.sort(prefix, number);
+        let is_new = self.highs.is_above(prefix, number);
+        if !is_new {
+            self.current.sort(prefix, number);
+            self.previous.sort(prefix, number);
+        }
         let generations = [&self.current, &self.previous];
-        generations.into_iter().flat_map(move |generation| generation.find(prefix, number))
+        generations.into_iter().filter(move |_| !is_new).flat_map(move |generation| generation.find(prefix, number))
     }
 
     /// What happened later than this, in milliseconds of the pushed times, is here. A repetition of
@@ -185,6 +227,11 @@ impl DedupWindow {
         self.spare
             .extend(gone.chunks.drain(..).filter(|chunk| chunk.capacity() == self.chunk_bytes));
         self.spare.iter_mut().for_each(Vec::clear);
+        // A proxy that is gone for so long is not remembered.
+        let (current, previous) = (&self.current.prefixes, &self.previous.prefixes);
+        let kept = |prefix: &u64| current.contains_key(prefix) || previous.contains_key(prefix);
+        self.highs.by_prefix.retain(|(prefix, _)| kept(prefix));
+        self.highs.last = 0;
     }
 }
 

@@ -7,7 +7,7 @@ use common::codec::DecodeError;
 use common::ids::NodeId;
 use common::wire::command::Command;
 use common::wire::frame::{self, Decoded, FrameType};
-use common::wire::hello::Role;
+use common::wire::hello::{HelloAnswer, Role};
 use rt::handshake::NodeProcess;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -43,6 +43,8 @@ pub(super) enum PeerError {
     Decode(#[from] DecodeError),
     #[error("the peer sent an unexpected frame")]
     Unexpected,
+    #[error("refused by the peer: {0}")]
+    Refused(String),
 }
 
 /// Serves a connection until it ends. `input` holds what was received behind the handshake.
@@ -220,6 +222,14 @@ async fn answer_other(
                 let reason = String::from_utf8_lossy(&body);
                 tracing::warn!(node = peer.name, %reason, "a node does not take the topology");
             }
+        }
+        FrameType::HelloAnswer if peer.role == Role::Node => {
+            // It dialed, and this is not the node that it looked for.
+            let HelloAnswer::Refused(reason) = HelloAnswer::decode(&body)? else {
+                return Err(PeerError::Unexpected);
+            };
+            shared.note_refusal(&peer.name, reason);
+            return Err(PeerError::Refused(reason.to_owned()));
         }
         FrameType::AskViews => {
             // Not in the way of requests: it looks at every worker and at the voter.

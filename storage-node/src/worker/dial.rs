@@ -18,6 +18,8 @@ use crate::worker::inbox::Worker;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_MS_MIN: u64 = 20;
 const BACKOFF_MS_MAX: u64 = 250;
+/// Who refuses, or is refused, does not change its mind soon; each attempt is a line in a log.
+const BACKOFF_MS_REFUSED: u64 = 2_000;
 
 /// Another node, as the topology names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,14 @@ async fn keep(worker: Rc<Worker>, node: NodeId, partner: Partner, theirs: u16) {
             core.begin_turn();
             core.on_refused_address(node);
         }
+        match &error {
+            DialError::Handshake(HandshakeError::Refused(reason)) => {
+                worker.shared.note_refusal(&partner.name, reason);
+                backoff_ms = BACKOFF_MS_REFUSED;
+            }
+            DialError::Stranger(_) => backoff_ms = BACKOFF_MS_REFUSED,
+            _ => {}
+        }
         // A node that stays away must not fill the log with the same line.
         let error = error.to_string();
         if error != last_logged {
@@ -111,7 +121,7 @@ async fn keep(worker: Rc<Worker>, node: NodeId, partner: Partner, theirs: u16) {
         }
         let jitter = rt::random::u64() % (backoff_ms / 2 + 1);
         tokio::time::sleep(Duration::from_millis(backoff_ms / 2 + jitter)).await;
-        backoff_ms = (backoff_ms * 2).min(BACKOFF_MS_MAX);
+        backoff_ms = (backoff_ms.min(BACKOFF_MS_MAX) * 2).min(BACKOFF_MS_MAX);
     }
 }
 
@@ -156,7 +166,10 @@ async fn connect(
     if learned.node != partner.name {
         return Err(DialError::OtherNode(learned.node));
     }
-    shared.check_member(node, learned.store).map_err(DialError::Stranger)?;
+    if let Err(reason) = shared.check_member(node, learned.store) {
+        handshake::refuse(&mut stream, &reason).await;
+        return Err(DialError::Stranger(reason));
+    }
     let workers = learned.workers;
     let process = NodeProcess {
         store: learned.store,

@@ -25,6 +25,17 @@ pub(super) enum Action {
     Relay(RelayArgs),
     /// A server that answers without doing anything: +OK, or to GET a value.
     Echo(EchoArgs),
+    /// What a second server per group costs: start two local clusters, with one and with two servers
+    /// in each group, measure them in turns, and print Markdown tables, replication lag included.
+    Replicas(ReplicasArgs),
+    /// What clients notice when a server dies, restarts or hangs: start a local cluster of two groups
+    /// of two servers, disturb it under a load that checks every answer, and print a Markdown table.
+    /// Exit status 1 when a request failed, a value was lost or wrong, or the servers differ.
+    Failover(FailoverArgs),
+    /// How long a server that was away needs until it is in step again: start a local cluster of one
+    /// group of two servers, kill one, write, start it again, and print a Markdown table. Exit
+    /// status 1 as for `failover`.
+    Return(ReturnArgs),
 }
 
 /// Whose CPU time is measured.
@@ -38,12 +49,19 @@ pub(super) struct ProcessArgs {
     pub(super) dev: Option<PathBuf>,
 }
 
-/// What every measurement has.
+/// Traffic to a proxy that runs already.
 #[derive(Debug, Args)]
 pub(super) struct TrafficArgs {
     /// Data address of a proxy.
     #[arg(long, env = "FDHT_PROXY", default_value = "127.0.0.1:12200", value_name = "HOST:PORT")]
     pub(super) proxy: String,
+    #[command(flatten)]
+    pub(super) flow: FlowArgs,
+}
+
+/// What every measurement has.
+#[derive(Debug, Args)]
+pub(super) struct FlowArgs {
     /// Client connections.
     #[arg(long, default_value_t = 50, value_parser = value_parser!(u16).range(1..=10_000))]
     pub(super) connections: u16,
@@ -141,4 +159,95 @@ pub(super) struct ListenArgs {
     /// End when standard input does.
     #[arg(long)]
     pub(super) exit_on_stdin_eof: bool,
+}
+
+/// A local cluster that is started for one measurement.
+#[derive(Debug, Args)]
+pub(super) struct LocalArgs {
+    /// Where the folder of a cluster is made; it is removed at the end [default: the system's place
+    /// for temporary files]. Choose one on the disk that is to be measured.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Logic groups of a cluster.
+    #[arg(long, default_value_t = 17, value_parser = value_parser!(u16).range(2..))]
+    pub(super) logic_groups: u16,
+}
+
+/// `fdht bench replicas`.
+#[derive(Debug, Args)]
+pub(super) struct ReplicasArgs {
+    #[command(flatten)]
+    pub(super) local: LocalArgs,
+    #[command(flatten)]
+    pub(super) flow: FlowArgs,
+    /// `get`, `set`, or how many of the requests are SET: `20%set`.
+    #[arg(long, default_value = "set")]
+    pub(super) mix: Mix,
+    /// Requests on their way per connection; several are measured one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1,16", value_name = "N,..",
+          value_parser = value_parser!(u16).range(1..=10_000))]
+    pub(super) pipeline: Vec<u16>,
+    /// Rounds of both clusters in turns; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u16).range(1..=100))]
+    pub(super) rounds: u16,
+    /// Length of each measurement.
+    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(super) time: Duration,
+}
+
+/// `fdht bench failover`.
+#[derive(Debug, Args)]
+pub(super) struct FailoverArgs {
+    #[command(flatten)]
+    pub(super) local: LocalArgs,
+    #[command(flatten)]
+    pub(super) checked: CheckedArgs,
+    /// How long the load runs undisturbed, and on after a server went away.
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(super) time: Duration,
+    /// How long a server is stopped without ending (SIGSTOP).
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(super) freeze: Duration,
+}
+
+/// `fdht bench return`.
+#[derive(Debug, Args)]
+pub(super) struct ReturnArgs {
+    #[command(flatten)]
+    pub(super) local: LocalArgs,
+    /// The server that is away.
+    #[arg(long, default_value = "a2", value_parser = ["a1", "a2"])]
+    pub(super) server: String,
+    /// Records that are written while it is away.
+    #[arg(long, default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..))]
+    pub(super) records: u64,
+    /// Bytes of a record's value.
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(0..=16 << 20))]
+    pub(super) size: u32,
+    /// Connections that write them.
+    #[arg(long, default_value_t = 50, value_parser = value_parser!(u16).range(1..=10_000))]
+    pub(super) writers: u16,
+    /// Connections of the light load that checks every answer meanwhile.
+    #[arg(long, default_value_t = 2, value_parser = value_parser!(u16).range(1..=1000))]
+    pub(super) connections: u16,
+    /// Requests per second of that load, all connections together.
+    #[arg(long, default_value_t = 200, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub(super) rate: u32,
+    /// How long the server may take.
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(super) within: Duration,
+}
+
+/// A load that checks every answer: SET, GET and INCR in turn on keys that only one connection uses.
+#[derive(Debug, Args)]
+pub(super) struct CheckedArgs {
+    /// Client connections; each waits for its answer before it sends the next request.
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u16).range(1..=1000))]
+    pub(super) connections: u16,
+    /// Requests per second, all connections together. What is missed in a pause is not made up.
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub(super) rate: u32,
+    /// Keys of each connection.
+    #[arg(long, default_value_t = 50, value_parser = value_parser!(u16).range(1..))]
+    pub(super) keys: u16,
 }

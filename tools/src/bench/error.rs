@@ -36,6 +36,12 @@ pub(crate) enum BenchError {
     /// A relay or echo process did not come up.
     #[error("cannot start the {what}: {source}")]
     Child { what: &'static str, source: io::Error },
+    /// A local cluster does not do what it was asked.
+    #[error("the local cluster: cannot {what}: {reason}")]
+    Cluster { what: String, reason: String },
+    /// The measurement is there, and it found what must not be.
+    #[error("found {0}")]
+    Found(String),
     /// Threads or a runtime.
     #[error("cannot start a thread or its event loop: {0}")]
     System(#[from] io::Error),
@@ -52,6 +58,8 @@ impl BenchError {
             | Self::Process { .. }
             | Self::NoPids(_)
             | Self::Child { .. }
+            | Self::Cluster { .. }
+            | Self::Found(_)
             | Self::System(_) => STATUS_PROBLEM,
         }
     }

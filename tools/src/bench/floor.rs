@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use super::BenchError;
 use super::args::FloorArgs;
 use super::cpu;
-use super::load::{Job, Length, Measured, Order, measure};
-use super::report::{quantile_ms, warn_errors};
+use super::load::{Job, Length, Order, measure};
+use super::report::warn_errors;
+use super::sample::{Sample, cells, median, sample};
 use super::workload::Mix;
 use crate::console;
 
@@ -28,14 +29,6 @@ impl Drop for Server {
     }
 }
 
-/// What one side showed in one round.
-struct Sample {
-    rate: f64,
-    cpu_us: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-}
-
 /// Measures both sides and prints the table.
 pub(super) fn floor(args: &FloorArgs) -> Result<(), BenchError> {
     let cluster_pids = cpu::processes(&args.processes)?;
@@ -48,7 +41,7 @@ pub(super) fn floor(args: &FloorArgs) -> Result<(), BenchError> {
         (Some(nodes), _) | (None, Some(nodes)) if nodes > 0 => nodes,
         _ => return Err(BenchError::WhoseCpu),
     };
-    let size = args.traffic.size.to_string();
+    let size = args.traffic.flow.size.to_string();
     let echo = ["bench", "echo", "--frames", "--size", &size];
     let echoes: Vec<Server> = (0..nodes).map(|_| start("echo", &echo)).collect::<Result<_, _>>()?;
     let workers = args.workers.to_string();
@@ -58,7 +51,8 @@ pub(super) fn floor(args: &FloorArgs) -> Result<(), BenchError> {
     let floor_pids: Vec<u32> =
         echoes.iter().chain([&relay]).map(|server| server.child.id()).collect();
 
-    let job = |mix, pipeline| Job::new(&args.traffic, pipeline, mix, Length::Time(args.time));
+    let (proxy, flow) = (&args.traffic.proxy, &args.traffic.flow);
+    let job = |mix, pipeline| Job::new(proxy, flow, pipeline, mix, Length::Time(args.time));
     warn_errors(&measure(&job(Mix::SET, 1).prefill(), &[], Order::InOrder)?);
     let mut samples: Vec<(Vec<Sample>, Vec<Sample>)> =
         CASES.iter().map(|_| (Vec::new(), Vec::new())).collect();
@@ -73,17 +67,6 @@ pub(super) fn floor(args: &FloorArgs) -> Result<(), BenchError> {
     }
     console::line(table(args, nodes, &samples));
     Ok(())
-}
-
-fn sample(job: &Job, pids: &[u32]) -> Result<Sample, BenchError> {
-    let measured: Measured = measure(job, pids, Order::Random)?;
-    warn_errors(&measured);
-    Ok(Sample {
-        rate: measured.rate(),
-        cpu_us: measured.cpu_us().unwrap_or_default(),
-        p50_ms: quantile_ms(&measured, 0.5),
-        p99_ms: quantile_ms(&measured, 0.99),
-    })
 }
 
 fn start(what: &'static str, args: &[&str]) -> Result<Server, BenchError> {
@@ -106,15 +89,15 @@ fn start(what: &'static str, args: &[&str]) -> Result<Server, BenchError> {
 }
 
 fn table(args: &FloorArgs, nodes: usize, samples: &[(Vec<Sample>, Vec<Sample>)]) -> String {
-    let traffic = &args.traffic;
+    let flow = &args.traffic.flow;
     let mut text = format!(
         "{} connections, {}-byte values, {} keys, {nodes} nodes, {} proxy worker(s); median of {} \
          rounds of {:.0} s in turns. CPU = microseconds per request of all server processes.\n\n\
          | request | pipeline | cluster req/s | CPU us | p50 ms | p99 ms | floor req/s | CPU us | \
          p50 ms | p99 ms | CPU cluster / floor |\n|---|---|---|---|---|---|---|---|---|---|---|",
-        traffic.connections,
-        traffic.size,
-        traffic.keys,
+        flow.connections,
+        flow.size,
+        flow.keys,
         args.workers,
         args.rounds,
         args.time.as_secs_f64(),
@@ -129,32 +112,4 @@ fn table(args: &FloorArgs, nodes: usize, samples: &[(Vec<Sample>, Vec<Sample>)])
         ));
     }
     text
-}
-
-fn cells(side: &[Sample]) -> String {
-    format!(
-        "| {:.0} | {:.2} | {:.2} | {:.2}",
-        median(side, |s| s.rate),
-        median(side, |s| s.cpu_us),
-        median(side, |s| s.p50_ms),
-        median(side, |s| s.p99_ms)
-    )
-}
-
-fn median(side: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
-    let mut values: Vec<f64> = side.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_ignores_one_outlier() {
-        let sample = |rate| Sample { rate, cpu_us: 0.0, p50_ms: 0.0, p99_ms: 0.0 };
-        let side = [sample(3.0), sample(900.0), sample(2.0)];
-        assert!((median(&side, |s| s.rate) - 3.0).abs() < 1e-9);
-    }
 }

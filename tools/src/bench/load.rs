@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use super::BenchError;
-use super::args::TrafficArgs;
+use super::args::FlowArgs;
 use super::connection::{Tally, Until, drive};
 use super::cpu;
 use super::workload::{Keys, Mix, Workload};
@@ -79,14 +79,20 @@ impl Measured {
 }
 
 impl Job {
-    /// A measurement with the given traffic.
-    pub(super) fn new(traffic: &TrafficArgs, pipeline: u16, mix: Mix, length: Length) -> Self {
+    /// A measurement with the given traffic to `address`.
+    pub(super) fn new(
+        address: &str,
+        flow: &FlowArgs,
+        pipeline: u16,
+        mix: Mix,
+        length: Length,
+    ) -> Self {
         Self {
-            address: traffic.proxy.clone(),
-            connections: traffic.connections,
-            threads: traffic.threads.min(traffic.connections),
-            size: usize::try_from(traffic.size).expect("32 bits fit"),
-            keys: traffic.keys,
+            address: address.to_owned(),
+            connections: flow.connections,
+            threads: flow.threads.min(flow.connections),
+            size: usize::try_from(flow.size).expect("32 bits fit"),
+            keys: flow.keys,
             pipeline: u64::from(pipeline),
             mix,
             length,

@@ -5,19 +5,31 @@
 //! as it can: one thread, one task per connection, replies stepped over and not decoded.
 //!
 //! It talks to the sockets directly and shares nothing with the servers it is compared with.
+//!
+//! `replicas`, `failover` and `return` start clusters of their own, as `fdht dev` in temporary
+//! folders, and end and remove them however they end themselves.
 
 mod args;
+mod checked;
+mod cluster;
+mod comeback;
 mod connection;
 mod cpu;
 mod echo;
 mod error;
+mod failover;
 mod floor;
 mod frame;
+mod knowledge;
+mod lag;
 mod load;
 mod relay;
+mod replicas;
 mod report;
 mod run;
+mod sample;
 mod serve;
+mod standing;
 mod workload;
 
 pub(crate) use args::BenchArgs;

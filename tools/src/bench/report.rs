@@ -15,7 +15,8 @@ pub(super) fn load(args: &LoadArgs) -> Result<(), BenchError> {
         Some(count) => Length::Requests(count),
         None => Length::Time(std::time::Duration::from_secs(args.seconds)),
     };
-    let job = Job::new(&args.traffic, args.pipeline, args.mix, length);
+    let traffic = &args.traffic;
+    let job = Job::new(&traffic.proxy, &traffic.flow, args.pipeline, args.mix, length);
     let pids = cpu::processes(&args.processes)?;
     if args.prefill {
         let filled = measure(&job.prefill(), &[], Order::InOrder)?;

@@ -1,7 +1,7 @@
 //! Which measurement was asked for.
 
 use super::args::{Action, BenchArgs};
-use super::{BenchError, echo, floor, relay, report};
+use super::{BenchError, comeback, echo, failover, floor, relay, replicas, report};
 
 /// Runs a `bench` command.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), BenchError> {
@@ -10,5 +10,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), BenchError> {
         Action::Floor(args) => floor::floor(args),
         Action::Relay(args) => relay::relay(args),
         Action::Echo(args) => echo::echo(args),
+        Action::Replicas(args) => replicas::replicas(args),
+        Action::Failover(args) => failover::failover(args),
+        Action::Return(args) => comeback::comeback(args),
     }
 }

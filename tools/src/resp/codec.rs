@@ -168,6 +168,35 @@ pub(crate) fn skip(from: &[u8]) -> Result<Option<(Outcome, usize)>, CodecError> 
     Ok(Some((outcome, at)))
 }
 
+/// Reads replies, whole and in pieces, and forgets them: for fuzzing.
+///
+/// # Panics
+/// If it matters how the bytes arrive, or what is stepped over is not what is read.
+pub fn check_reply(bytes: &[u8]) {
+    let whole = replies(&[bytes.len()], bytes);
+    let cuts: Vec<usize> = (0..=bytes.len()).step_by(1 + bytes.len() / 5).collect();
+    assert_eq!(replies(&cuts, bytes), replies(&[cuts[cuts.len() - 1]], bytes));
+    if let (Ok(Some((outcome, length))), Some((first, end))) = (skip(bytes), whole.0.first()) {
+        assert_eq!((outcome == Outcome::Error, length), (matches!(first, Reply::Error(_)), *end));
+    }
+}
+
+/// The replies in `bytes` and where they end, looked for whenever so many bytes have arrived; and
+/// what was wrong then.
+fn replies(arrived: &[usize], bytes: &[u8]) -> (Vec<(Reply, usize)>, Option<CodecError>) {
+    let (mut decoder, mut at, mut replies) = (Decoder::default(), 0, Vec::new());
+    for length in arrived {
+        loop {
+            match decoder.next(&bytes[..*length], &mut at) {
+                Ok(Some(reply)) => replies.push((reply, at)),
+                Ok(None) => break,
+                Err(error) => return (replies, Some(error)),
+            }
+        }
+    }
+    (replies, None)
+}
+
 /// The type byte and the rest of the line at `at`; moves `at` behind the CRLF.
 fn take_line<'a>(from: &'a [u8], at: &mut usize) -> Result<Option<(u8, &'a [u8])>, CodecError> {
     let rest = from.get(*at..).unwrap_or_default();

@@ -5,4 +5,5 @@ mod client;
 mod codec;
 
 pub(crate) use client::{Client, ClientError};
+pub use codec::check_reply;
 pub(crate) use codec::{CodecError, Outcome, Reply, put_command, skip};

@@ -25,3 +25,4 @@ pub use answer::HttpAnswer;
 pub use call::{HttpCall, HttpStarted};
 pub use request::HttpRequest;
 pub use start::start;
+pub use target::check_target;

@@ -187,6 +187,21 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Reads a target and forgets it: for fuzzing.
+///
+/// # Panics
+/// If the link to an object's next page, which is read from the client's next request, does not mean
+/// the same object.
+pub fn check_target(path_and_query: &str) {
+    let Ok(Target::Object(name, page)) = Target::of(path_and_query) else {
+        return;
+    };
+    let after = page.after.clone().unwrap_or_default();
+    let next = Target::of(&page.link(&name, &after));
+    let page = Page { after: Some(after), ..page };
+    assert_eq!(next.ok(), Some(Target::Object(name, page)));
+}
+
 fn bad(error: &str) -> HttpAnswer {
     HttpAnswer::bad_request(error)
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole store against the file system.
 
+mod copies;
 mod digesting;
 mod files;
 mod flushing;

@@ -57,7 +57,7 @@ pub(super) fn header_key(name: &str) -> Vec<u8> {
 }
 
 /// What one record of a write is to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Put {
     Value { expire_at: u64, value: Vec<u8> },
     Tombstone,
@@ -116,6 +116,11 @@ impl Bench {
     /// Closes the file and keeps its directory.
     pub(super) fn close(self) -> TempDir {
         self.directory
+    }
+
+    /// What was written with a record's number.
+    pub(super) fn logged(&self, number: u64) -> &[(Vec<u8>, Put)] {
+        &self.log[usize::try_from(number).unwrap() - 1]
     }
 
     /// The number and time of the next record.

@@ -19,6 +19,8 @@ pub struct Following {
     /// The leader's log does not hold what this server lacks.
     needs_reseed: bool,
     pulled_ms: u64,
+    /// What was official when the leader first said so: all that this server may have forgotten.
+    pub(super) official_first: Option<Lsn>,
     /// The leader needs this server's acknowledgement as of this register epoch, and has it for
     /// every official record.
     confirmed: Option<Epoch>,
@@ -85,6 +87,7 @@ impl LaneReplica {
             refused_ms: 0,
             needs_reseed: false,
             pulled_ms: now_ms,
+            official_first: None,
             confirmed: None,
         };
         self.end(Role::Following(following), actions);
@@ -134,10 +137,12 @@ impl LaneReplica {
             self.official = official;
             actions.push(Action::Official(self.id, official));
         }
-        if self.amnesiac && records.official > Lsn(0) && written >= records.official {
-            self.amnesiac = false;
-            actions.push(Action::CaughtUp(self.id));
+        if let Role::Following(following) = &mut self.role
+            && records.official > Lsn(0)
+        {
+            following.official_first.get_or_insert(records.official);
         }
+        self.catch_up(actions);
         if let Role::Following(following) = &mut self.role {
             following.heard_ms = now_ms;
             following.confirmed = records.confirmed.filter(|_| !following.needs_reseed);

@@ -253,10 +253,6 @@ impl LaneReplica {
         if !void.is_empty() {
             actions.push(Action::Void(self.id, void));
         }
-        if self.amnesiac {
-            self.amnesiac = false;
-            actions.push(Action::CaughtUp(self.id));
-        }
         self.advance(now_ms, actions);
     }
 

@@ -29,6 +29,8 @@ pub struct Peer {
     pub(super) gone: bool,
     progress_ms: u64,
     parked: Option<(Vec<Position>, u64)>,
+    /// The last record, when it became needed: everything before that may be old.
+    joins_at: Lsn,
     /// The last record, when its last pull was answered with all that it lacked.
     given: Option<Lsn>,
     /// What the last answer said.
@@ -148,6 +150,7 @@ impl Leading {
             && self.phase == Phase::Serving
             && rules.add_after_acks
         {
+            peer.joins_at = self.last;
             self.extra.push(from);
         }
     }
@@ -219,9 +222,11 @@ impl LaneReplica {
                 continue;
             };
             // The register epoch as of which it is needed and has everything official, durable
-            // where that was asked for: in R it counts as a server that does not lose it.
+            // where that was asked for, and what may be older than a second in any case: in R it
+            // counts as a server that loses no more than that.
             let included = needed.contains(node) || extra.contains(node);
-            let holds = peer.written >= official && peer.durable >= official_durable;
+            let durable = official_durable.max(peer.joins_at);
+            let holds = peer.written >= official && peer.durable >= durable;
             let acked = included && holds && official > Lsn(0);
             let confirmed = (acked || !rules.add_after_acks).then_some(view);
             let spans = missing(&self.held, (term.since, last), have);

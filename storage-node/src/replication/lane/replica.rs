@@ -277,10 +277,28 @@ impl LaneReplica {
             return;
         }
         self.durable = at;
+        self.catch_up(actions);
         match &self.role {
             Role::Leading(_) => self.advance(now_ms, actions),
             Role::Following(f) if f.since == at.epoch => self.pull(now_ms, actions),
             Role::Following(_) | Role::Idle => {}
+        }
+    }
+
+    /// Whether this server has everything again that it may have forgotten, durably: it answers for
+    /// all of it alone as soon as the others are out of R.
+    pub(super) fn catch_up(&mut self, actions: &mut Vec<Action>) {
+        let has_all = match &self.role {
+            Role::Leading(leading) => self.durable_of(leading.since) > Lsn(0),
+            Role::Following(following) => {
+                let durable = self.durable_of(following.since);
+                following.official_first.is_some_and(|official| durable >= official)
+            }
+            Role::Idle => false,
+        };
+        if self.amnesiac && has_all {
+            self.amnesiac = false;
+            actions.push(Action::CaughtUp(self.id));
         }
     }
 

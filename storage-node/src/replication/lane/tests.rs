@@ -4,7 +4,7 @@ use super::replica::Identity;
 use super::*;
 use crate::replication::action::Action;
 use crate::replication::message::{Message, Pull, Records, Term};
-use crate::replication::position::{Head, Holdings, Position};
+use crate::replication::position::{Head, Holdings, Position, Span};
 use crate::replication::register::{Change, Member, Register, VoterGeneration};
 use crate::replication::rules::Rules;
 
@@ -237,4 +237,45 @@ fn a_returning_server_is_confirmed_when_durable_what_had_to_be_durable() {
     lane.append(6, false, &mut Vec::new());
     pull(&mut lane, 2, TERM, 2);
     assert_eq!(confirmed(&mut lane, 1), Some(Epoch(2)), "this one need not be durable");
+}
+
+#[test]
+fn a_returning_server_makes_durable_what_was_written_before_it_is_needed() {
+    let mut lane = leader();
+    pull(&mut lane, 2, TERM, 1);
+    assert!(lane.append_run(6, Lsn(2), &[false; 4], &mut Vec::new()));
+    pull(&mut lane, 2, TERM, 5);
+    let confirmed = |lane: &mut LaneReplica, durable| {
+        let have = vec![Position { epoch: Epoch(1), lsn: Lsn(5) }];
+        let (written, durable) = (Lsn(5), Lsn(durable));
+        let pull = Pull { term: TERM, life: 1, have, written, durable, leaving: false };
+        let mut actions = Vec::new();
+        lane.on_pull(5, NodeId(3), pull, Epoch(2), &mut actions);
+        lane.on_timeout(500, &mut actions);
+        actions.into_iter().rev().find_map(|action| match action {
+            Action::Send(NodeId(3), Message::Records(records)) => records.confirmed,
+            _ => None,
+        })
+    };
+    assert_eq!(confirmed(&mut lane, 1), None, "what it missed may be old");
+    assert_eq!(confirmed(&mut lane, 5), Some(Epoch(2)));
+}
+
+#[test]
+fn who_lost_power_has_caught_up_when_it_is_durable() {
+    let me = Identity { node: NodeId(2), life: 1, rules: Rules::default() };
+    let start = LaneStart { amnesiac: true, ..LaneStart::default() };
+    let mut lane = LaneReplica::start(LANE, me, start);
+    lane.on_register(0, &register(), &mut Vec::new());
+    let at = |lsn| Position { epoch: Epoch(1), lsn: Lsn(lsn) };
+    let heads = [Head { at: at(1), ends: Some(Vec::new()) }, Head { at: at(2), ends: None }];
+    let spans = vec![Span { epoch: Epoch(1), first: Lsn(1), last: Lsn(2) }];
+    let records = Records { term: TERM, life: 1, spans, official: Lsn(2), confirmed: None };
+    lane.on_records(1, NodeId(1), &records, &heads, &mut Vec::new());
+    assert!(lane.is_amnesiac(), "it is in the kernel only");
+    lane.on_durable(2, at(1), &mut Vec::new());
+    assert!(lane.is_amnesiac());
+    let mut actions = Vec::new();
+    lane.on_durable(3, at(2), &mut actions);
+    assert!(!lane.is_amnesiac() && actions.contains(&Action::CaughtUp(LANE)));
 }
