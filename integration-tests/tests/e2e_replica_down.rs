@@ -71,7 +71,6 @@ fn a_group_that_is_down_says_so_while_the_other_serves_and_comes_back_whole() {
     a.wait_answered(SOME);
     assert_eq!(a.failed(), failed, "all is served again");
     let report = a.stop();
-    eprintln!("{} errors, the first: {}", report.failed, report.errors[0]);
     // A server that came back too late for a request names itself.
     let clear = |text: &String| text.contains("group ") && text.contains(" (a");
     assert!(report.errors.iter().all(clear), "{:#?}", report.errors);
@@ -98,7 +97,6 @@ fn without_a_majority_of_the_voters_leaders_serve_as_long_as_their_leases_and_th
         let answer = resp.call(&["GET", &keys[0]]);
         (answer != "before" && answer.error().contains("lease")).then(|| answer.error().to_owned())
     });
-    eprintln!("{error}");
     assert!(error.starts_with("TRYAGAIN group ") && error.contains("(a1, a2)"), "{error}");
     for key in &keys {
         let answer = resp.call(&["GET", key]);

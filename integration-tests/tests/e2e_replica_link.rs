@@ -5,6 +5,7 @@ use std::time::Duration;
 use harness::chaos::alone;
 use harness::chaos_relay::Fault;
 use harness::load::keys;
+use harness::wait::now;
 use harness::{HandCluster, Load, wait_until};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -25,6 +26,12 @@ fn load(cluster: &HandCluster) -> Load {
 /// Whether exactly so many servers are in step in every group.
 fn in_step(cluster: &HandCluster, by: &str, count: usize) -> bool {
     cluster.in_step(by).iter().all(|servers| servers.len() == count)
+}
+
+/// Lets time pass in which others have to do something that does not show.
+fn pause(time: Duration) {
+    let end = now() + time;
+    wait_until("time passes", SOON, || now() >= end);
 }
 
 #[test]
@@ -71,7 +78,6 @@ fn a_server_whose_log_fails_leaves_and_the_other_goes_on() {
     assert_eq!(load.failed(), failed, "a1 serves everything");
     assert!(load.take_longest() < Duration::from_secs(1));
     let ready = cluster.admin("a2").get("/readyz").expect(503).text();
-    eprintln!("{ready}");
     assert!(ready.contains("failed"), "{ready}");
     cluster.kill("a2");
     cluster.start_node("a2", &[]);
@@ -80,7 +86,6 @@ fn a_server_whose_log_fails_leaves_and_the_other_goes_on() {
     // What a2 was asked when its log failed, nobody knows; that is told, and true.
     let told = |text: &String| text.contains("UNKNOWN ") || text.contains("group ");
     assert!(report.errors.iter().all(told), "{:#?}", report.errors);
-    eprintln!("{:#?}", report.errors);
     report.check(&mut cluster.resp());
     cluster.operator(&["verify"]).ok();
 }
@@ -100,17 +105,19 @@ fn a_server_with_a_full_disk_pulls_and_never_holds_up_the_other() {
     wait_until("a2 says it", SOON, || {
         cluster.admin("a2").get("/readyz").text().contains("disk is nearly full")
     });
-    // It pulls, and is only some records behind at first.
-    let client = Load::start(&cluster.proxy().address, 1, &keys("few", 1));
-    client.run_for(Duration::from_secs(2));
-    eprintln!("{} requests in 2 s, longest {:?}", client.answered(), client.take_longest());
-    client.stop().without_errors().check(&mut resp);
+    // It pulls, and is only some records behind. It may be tried once whether it keeps them.
+    let mut slow = Vec::new();
+    for n in 0..12 {
+        // Time for several pulls.
+        pause(Duration::from_millis(400));
+        let began = now();
+        assert_eq!(resp.call(&["SET", "rare", &n.to_string()]), "OK");
+        let took = now().duration_since(began);
+        slow.extend((took > Duration::from_millis(600)).then_some(took));
+    }
+    assert!(slow.len() <= 3, "writes wait for it again and again: {slow:?}");
     let load = Load::start(&cluster.proxy().address, 1, &keys("load", 10));
-    load.run_for(Duration::from_secs(10));
-    let longest = load.take_longest();
-    eprintln!("longest with a full disk: {longest:?}, {} requests", load.answered());
-    assert!(longest < Duration::from_secs(3), "{longest:?}");
-    assert!(load.answered() > 100, "{} requests", load.answered());
+    load.run_for(Duration::from_secs(3));
     assert!(in_step(&cluster, "a1", 1));
     // Space again.
     cluster.kill("a2");

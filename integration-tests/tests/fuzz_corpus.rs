@@ -41,15 +41,13 @@ fn every_decoder_keeps_the_rules_for_its_corpus_and_what_comes_of_it() {
     let only = std::env::var("FUZZ_ONLY").ok();
     let chosen = |target: &&Target| only.as_ref().is_none_or(|only| only == target.name);
     let mut findings = Vec::new();
-    let mut tried = 0;
     for target in TARGETS.iter().filter(chosen) {
         match drive(*target, corpus::read(target.name), campaign) {
-            Ok(inputs) => tried += inputs,
+            Ok(inputs) => assert!(inputs > u64::from(target.rounds), "{inputs} inputs only"),
             Err(finding) => findings.push(finding.to_string()),
         }
     }
     assert!(findings.is_empty(), "{}", findings.join("\n\n"));
-    assert!(tried > 1_000, "only {tried} inputs were tried");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
+use serde_json::json;
+
 fn fdht(args: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_fdht")).args(args).output().expect("run fdht");
     let text = [output.stdout, output.stderr].concat();
@@ -91,8 +93,8 @@ fn dev_refuses_before_it_starts_anything() {
     }
 }
 
-/// A proxy's admin port that gives the same answers for ever, ready or not.
-fn admin(is_ready: bool) -> String {
+/// An admin port that gives the same answers for ever; 404 where there is none.
+fn serve(answer: impl Fn(&str) -> Option<(u16, String)> + Send + 'static) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("its address").to_string();
     std::thread::spawn(move || {
@@ -106,17 +108,8 @@ fn admin(is_ready: bool) -> String {
                 input.read_line(&mut header).expect("a header");
             }
             let target = line.split(' ').nth(1).expect("a target");
-            let (status, body) = match target {
-                "/readyz" if is_ready => (200, r#"{"ready":true,"detail":[]}"#),
-                "/readyz" => (503, r#"{"ready":false,"detail":["node b1 is down"]}"#),
-                "/version" => (200, r#"{"name":"fdht-proxy","version":"0.1.0"}"#),
-                "/v1/topology" => (200, TOPOLOGY),
-                "/v1/nodes" => (200, NODES),
-                "/v1/groups" => (200, GROUPS),
-                "/v1/where?ns=files&obj=%2Fusr%2Fbin&field=a%20%FF" => (200, PLACE),
-                "/v1/where?ns=&obj=x" => (200, PLACE),
-                _ => (404, r#"{"error":"no such path"}"#),
-            };
+            let missing = || (404, r#"{"error":"no such path"}"#.to_owned());
+            let (status, body) = answer(target).unwrap_or_else(missing);
             let length = body.len();
             let answer = format!(
                 "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -127,30 +120,77 @@ fn admin(is_ready: bool) -> String {
     address
 }
 
-const TOPOLOGY: &str = r#"{"cluster":"dev","epoch":7,"hash":"00000000000000ab","logic_groups":17,
-    "source":"topology.yaml","last_error":"line 3: epoch: falls","servers":{},
-    "physical_groups":{"a":{"servers":["a1","a2"],"logic_groups":"0-16"}},"namespaces":{}}"#;
+/// The admin port of a server of physical group a, which leads its own lane.
+fn node(index: usize) -> String {
+    serve(move |target| {
+        let lane = |at: usize| {
+            let (role, phase) =
+                if at == index { ("leading", "serving") } else { ("following", "pulling") };
+            json!({ "server_index": at, "role": role, "phase": phase, "since_epoch": 1,
+                    "lease_ms": 1_200, "followers": [] })
+        };
+        let group = json!([{ "group": 0, "register_epoch": 1, "in_step": ["a1", "a2"],
+                             "stopped": null, "lanes": [lane(0), lane(1)] }]);
+        match target {
+            "/v1/groups" => Some((200, group.to_string())),
+            "/v1/peers" => Some((200, "[]".to_owned())),
+            _ => None,
+        }
+    })
+}
+
+/// The admin port of a proxy of the servers a1 and a2: all is well, or a2 is down.
+fn admin(is_ready: bool) -> String {
+    let a2 = if is_ready { node(1) } else { nobody() };
+    let topology = json!({
+        "cluster": "dev", "epoch": 7, "hash": "00000000000000ab", "logic_groups": 1,
+        "source": "topology.yaml", "last_error": "line 3: epoch: falls", "namespaces": {},
+        "servers": { "a1": { "admin": node(0) }, "a2": { "admin": a2 } },
+        "physical_groups": { "a": { "servers": ["a1", "a2"], "logic_groups": "0" } },
+    });
+    let lane = |server: &str, state: &str| json!({ "server": server, "leader": server, "since_epoch": 1, "state": state, "waiting": 0 });
+    let lanes = [lane("a1", "up"), lane("a2", if is_ready { "up" } else { "down" })];
+    let groups = json!([{ "group": 0, "physical_group": "a", "lanes": lanes }]);
+    serve(move |target| {
+        let (status, body) = match target {
+            "/readyz" if is_ready => (200, r#"{"ready":true,"detail":[]}"#.to_owned()),
+            "/readyz" => (503, r#"{"ready":false,"detail":["node a2 is down"]}"#.to_owned()),
+            "/version" => (200, r#"{"name":"fdht-proxy","version":"0.1.0"}"#.to_owned()),
+            "/v1/topology" => (200, topology.to_string()),
+            "/v1/nodes" => (200, NODES.to_owned()),
+            "/v1/groups" => (200, groups.to_string()),
+            "/v1/where?ns=files&obj=%2Fusr%2Fbin&field=a%20%FF" | "/v1/where?ns=&obj=x" => {
+                (200, PLACE.to_owned())
+            }
+            _ => return None,
+        };
+        Some((status, body))
+    })
+}
+
 const NODES: &str = r#"[{"id":"a1","address":"127.0.0.1:1","admin":"127.0.0.1:2","state":"up",
     "in_flight":0,"requests":5,"failures":0,"last_error":null}]"#;
-const GROUPS: &str = r#"[{"group":0,"physical_group":"a","lanes":[
-    {"server":"a1","since_epoch":1,"state":"up"},{"server":"a2","since_epoch":1,"state":"down"}]}]"#;
 const PLACE: &str = r#"{"namespace":"files","object":"/usr/bin","field_hex":"6120ff","hash":77,
     "logic_group":9,"physical_group":"b","server":"b2","address":"127.0.0.1:3","lane":1}"#;
 
 #[test]
-fn status_shows_the_cluster_and_says_by_its_status_whether_it_is_ready() {
+fn status_shows_the_cluster_and_says_by_its_status_whether_all_is_well() {
     let (status, text) = fdht(&["status", "--admin", &admin(true)]);
     assert_eq!(status, Some(0), "{text}");
-    for part in ["cluster dev epoch 7", "a1", "1 of 2", "0/a2 down", "line 3: epoch: falls"] {
+    for part in ["cluster dev epoch 7", "a1", "2 of 2", "1200 ms", "line 3: epoch: falls"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let (status, text) = fdht(&["status", "--admin", &admin(false)]);
     assert_eq!(status, Some(1), "{text}");
-    assert!(text.contains("NOT READY") && text.contains("node b1 is down"), "{text}");
+    let away = ["NOT READY", "node a2 is down", "0/a2 down", "unreachable", "a2 cannot be asked"];
+    for part in away.into_iter().chain(["the lane of a2 has no leader"]) {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let (status, text) = fdht(&["status", "-o", "json", "--admin", &admin(false)]);
     assert_eq!(status, Some(1));
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&value["ready"], &value["topology"]["epoch"]), (&false.into(), &7.into()));
+    assert_eq!(value["problems"].as_array().map(Vec::len), Some(2), "{value}");
 }
 
 #[test]

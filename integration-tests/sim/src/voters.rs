@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use common::ids::LogicGroup;
-use storage_node::replication::register::{Ballot, Register, VoterGeneration, VoterSet};
+use storage_node::replication::register::voter::Slot;
+use storage_node::replication::register::{Ballot, Register, Voter, VoterGeneration, VoterSet};
 
-use crate::node::Unit;
+use crate::node::{Node, Unit};
 use crate::setup::{NODES, SPARE, node_id, node_of, voter_set};
 use crate::world::{What, World};
 
@@ -128,6 +129,7 @@ impl World {
             return None;
         }
         let mut found: BTreeMap<LogicGroup, (Ballot, Register)> = BTreeMap::new();
+        let order = |(ballot, value): &(Ballot, Register)| (value.generation, *ballot);
         for node in asked {
             let disk = &self.nodes[node].disk;
             // Without a majority of the old voters what the servers acted on is all there is.
@@ -142,7 +144,7 @@ impl World {
                 let Some((ballot, register)) = &slot.accepted else { continue };
                 let accepted = (*ballot, register.clone());
                 let best = found.entry(*group).or_insert_with(|| accepted.clone());
-                if best.0 < *ballot {
+                if order(best) < order(&accepted) {
                     *best = accepted;
                 }
             }
@@ -157,16 +159,18 @@ impl World {
             return; // The command is repeated.
         }
         let now_ms = self.nodes[node].local_ms(self.now_us);
-        let Some(process) = self.nodes[node].process.as_mut() else {
+        let rules = self.setup.rules;
+        let Node { process: Some(process), disk, .. } = &mut self.nodes[node] else {
             return;
         };
-        let mut actions = Vec::new();
-        process.voter.admit(now_ms, set.generation, registers, &mut actions);
-        // Generation and registers become durable in one step.
-        for action in actions {
-            self.act(node, action, &[]);
+        if disk.admitted >= Some(set.generation) {
+            return;
         }
-        self.nodes[node].disk.admitted = self.nodes[node].disk.admitted.max(Some(set.generation));
+        // Generation and registers become durable in one step. What was granted is forgotten: no
+        // lane is taken for one lease time.
+        let first = registers.into_iter().map(|r| (r.group, Slot::first(set.generation, r)));
+        (disk.admitted, disk.slots) = (Some(set.generation), first.collect());
+        process.voter = Voter::start(now_ms, disk.admitted, disk.slots.clone(), rules);
     }
 
     /// The node's voter belongs to the set that its node knows.

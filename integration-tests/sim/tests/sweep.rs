@@ -19,8 +19,8 @@ const FOUND: [(&str, u64); 12] = [
     ("ShrinkWithoutCas", 4),
     ("AddBeforeAcks", 333),
     ("IncludeEndsByTimeout", 4),
-    ("AmnesiacShrinks", 181),
-    ("StrangerTakesPart", 4),
+    ("AmnesiacShrinks", 268),
+    ("StrangerTakesPart", 36),
 ];
 
 #[test]

@@ -53,7 +53,7 @@ fn open(fs: &MemFs) -> Result<(Log, Records), LogError> {
 fn append(log: &Log, body: &[u8]) -> LogPosition {
     let mut batch = Batch::new();
     batch.push(|out| out.extend_from_slice(body)).expect("a short record");
-    log.append(&mut batch).expect("the disk in memory takes everything").start
+    log.append(&mut batch).expect("the disk in memory takes everything").first
 }
 
 fn disk(files: &Files) -> MemFs {

@@ -16,6 +16,7 @@ use common::wire::request::{self, RequestHead};
 use common::wire::views::Views;
 use config::Topology;
 
+use super::core::UNSENT_BYTES_MAX;
 use super::nodes::LaneClass;
 use super::*;
 use crate::route::RouteTable;
@@ -268,6 +269,22 @@ fn an_idle_pool_learns_of_leaders_too() {
     (0..3).for_each(|group| bench.view_of(LogicGroup(group), 2, "a2", 2));
     bench.pass(3_000);
     assert_eq!(all(&mut bench), 0);
+}
+
+#[test]
+fn a_connection_that_takes_nothing_holds_a_bounded_number_of_bytes() {
+    let mut bench = Bench::led();
+    let connection = bench.pool.connection(bench.keys[0]).unwrap();
+    connection.out().end().resize(UNSENT_BYTES_MAX + 1, 0);
+    bench.submit(false);
+    let unsent = |bench: &mut Bench| {
+        let connection = bench.pool.connection(bench.keys[0]).unwrap();
+        connection.out().unsent().len()
+    };
+    assert_eq!(unsent(&mut bench), UNSENT_BYTES_MAX + 1, "I14");
+    bench.pool.connection(bench.keys[0]).unwrap().out().clear();
+    bench.pass(500);
+    assert_eq!(bench.one(0).request, 1, "it goes out once there is room");
 }
 
 #[test]

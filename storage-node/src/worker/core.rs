@@ -190,7 +190,12 @@ impl Core {
             Some(lead) if lead.term.since == head.since && lead.service != Service::NotYet => {
                 lead.service
             }
-            _ => return Err(self.not_leading(group, lane)),
+            _ => match &group.stopped {
+                Some(reason) if group.left && group.servers() == 1 => {
+                    return fail(FailureCode::Stopped, format!("stopped: {reason}"));
+                }
+                _ => return Err(self.not_leading(group, lane)),
+            },
         };
         if op.is_read() {
             return Ok(service);

@@ -2,11 +2,13 @@
 //!
 //! `core` executes what changes nothing and `write` what changes something; `turn` holds what one
 //! turn appends together; `official` states the order append -> durable -> official -> applied ->
-//! answered; `protocol` drives the groups' machines in [`replication`](crate::replication), `serve` sends
-//! them their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and `dial`
-//! are the connections to other nodes; `inbox` takes what other threads send; `maintain` flushes,
-//! reclaims and slows writers down.
+//! answered. `protocol` hands inputs to the groups' machines in
+//! [`replication`](crate::replication), `actions` carries out what they want, `serve` sends followers
+//! their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and
+//! `dial` are the connections to other nodes; `inbox` takes what other threads send; `maintain`
+//! flushes, reclaims and slows writers down.
 
+mod actions;
 mod connection;
 mod core;
 mod dial;

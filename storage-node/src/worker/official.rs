@@ -138,7 +138,7 @@ impl Core {
             let id = record.lane.group;
             let text = |why: &str| format!("{id} ({}): {why}", self.shared.name);
             let Some(write) = &record.write else {
-                self.on_copies_lost(&error.to_string());
+                self.on_copies_lost(id, &error.to_string());
                 continue;
             };
             write.peer.fail(write.id, &Failure::new(code, text(&error.to_string())));
@@ -155,9 +155,15 @@ impl Core {
 
     /// Records that were taken from a leader are not in the log: this node must say nothing any
     /// more that rests on them. It takes no further part until it is started again.
-    fn on_copies_lost(&mut self, error: &str) {
+    fn on_copies_lost(&mut self, id: LogicGroup, error: &str) {
         self.links.forget_frames();
-        self.leave(&format!("records of its leader were not appended: {error}"));
+        let cause = format!("records were not appended: {error}; restart the node when that is over");
+        self.leave(&cause);
+        // Where nobody else could go on either.
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.left = true;
+            group.stop(&cause);
+        }
     }
 
     /// Adds records that arrived from a leader to the turn.

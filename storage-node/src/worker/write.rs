@@ -79,14 +79,7 @@ impl Core {
 
     /// Answers a request that was executed before, once that is official and on as many servers as
     /// it asks for: a repetition is told no more than the first attempt would have been.
-    fn repeat(
-        &mut self,
-        peer: &Rc<Peer>,
-        id: u64,
-        head: &RequestHead,
-        at: Position,
-        reply: &[u8],
-    ) {
+    fn repeat(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, at: Position, reply: &[u8]) {
         metrics::counter!("fdht_node_repeated_requests_total").increment(1);
         let deadline_ms = self.mono_ms.saturating_add(u64::from(head.remaining_ms));
         let Some(lead) = self.lead_mut(head.lane) else { return };

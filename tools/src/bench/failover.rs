@@ -134,13 +134,14 @@ pub(super) fn judge<'c>(
     let (errors, wrong) =
         counts.fold((0, 0), |(errors, wrong), c| (errors + c.errors, wrong + c.wrong));
     let verified = cluster.verify()?;
-    let (Ok(said) | Err(said)) = &verified;
-    console::line(format!("\nverify: {said}"));
+    let said =
+        verified.as_deref().map_or("equal".to_owned(), |said| format!("not proved equal\n{said}"));
+    console::line(format!("\nverify: the servers of each group are {said}"));
     load.texts().iter().for_each(console::warn);
-    if errors == 0 && wrong == 0 && verified.is_ok() {
+    if errors == 0 && wrong == 0 && verified.is_none() {
         return Ok(());
     }
-    let verdict = if verified.is_ok() { "equal servers" } else { "servers not proved equal" };
+    let verdict = if verified.is_none() { "equal servers" } else { "servers not proved equal" };
     Err(BenchError::Found(format!("{errors} errors, {wrong} lost or wrong values, {verdict}")))
 }
 

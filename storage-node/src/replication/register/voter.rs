@@ -27,6 +27,20 @@ pub struct Slot {
     pub chosen: Option<Register>,
 }
 
+impl Slot {
+    /// What a voter of a new set begins with: what the old set may have agreed on. That is, of all
+    /// that a majority of the old voters had accepted (of those that are lost for good what the
+    /// servers acted on counts), the value of the greatest ballot; nobody of the old set may vote
+    /// any more when it is looked for. Its ballot is below all real ones, which begin with round 1:
+    /// with one of the old set's a voter that begins late could hide what was agreed on meanwhile.
+    #[must_use]
+    pub fn first(generation: VoterGeneration, register: Register) -> Self {
+        let value = Register { generation, ..register };
+        let ballot = Ballot { round: 0, node: NodeId(0), life: value.epoch.0 };
+        Self { promised: ballot, accepted: Some((ballot, value)), chosen: None }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Voter {
@@ -54,31 +68,6 @@ impl Voter {
     #[must_use]
     pub fn generation(&self) -> Option<VoterGeneration> {
         self.generation
-    }
-
-    /// This voter belongs to a new set from now on, of a generation greater than its own. `registers`
-    /// are what the old set may have agreed on: of each group, of all that a majority of the old
-    /// voters had accepted (of those that are lost for good the nodes' own knowledge counts), the
-    /// value of the greatest ballot. Nobody of the old set may vote any more when they are gathered.
-    ///
-    /// What the old voters granted is not known here: no lane is taken for one lease time.
-    pub fn admit(
-        &mut self,
-        now_ms: u64,
-        generation: VoterGeneration,
-        registers: Vec<Register>,
-        actions: &mut Vec<Action>,
-    ) {
-        if self.generation >= Some(generation) {
-            return;
-        }
-        (self.generation, self.started_ms) = (Some(generation), now_ms);
-        for register in registers {
-            let group = register.group;
-            let slot = self.slots.entry(group).or_default();
-            slot.accepted = Some((slot.promised, register));
-            actions.push(Action::StoreSlot(group, slot.clone()));
-        }
     }
 
     /// The state of a group, for status and checkers.

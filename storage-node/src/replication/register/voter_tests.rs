@@ -96,3 +96,18 @@ fn a_blank_voter_never_votes() {
     voter.on_renew(10_000, NodeId(2), 5, &[], &mut actions);
     assert!(actions.is_empty());
 }
+
+#[test]
+fn what_a_new_set_begins_with_gives_way_to_the_first_value_it_agrees_on() {
+    let generation = VoterGeneration(2);
+    let first = Slot::first(generation, created());
+    let slots = BTreeMap::from([(GROUP, first.clone())]);
+    let mut voter = Voter::start(0, Some(generation), slots, Rules::default());
+    let value = Register { generation, ..taken() };
+    let step = RegisterMessage::Accept { value: value.clone(), consent: Vec::new() };
+    let late = LEASE_VOTER_MS;
+    voter.on_register(late, NodeId(2), (GROUP, ballot(1)), step, &mut Vec::new());
+    let found = [first.accepted, voter.slot(GROUP).and_then(|slot| slot.accepted.clone())];
+    let greatest = found.into_iter().flatten().max_by_key(|(ballot, _)| *ballot);
+    assert_eq!(greatest, Some((ballot(1), value)));
+}
