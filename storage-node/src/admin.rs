@@ -132,7 +132,8 @@ fn group_json(shared: &Shared, group: &GroupStatus) -> Value {
         register.map(|r| r.in_step.iter().map(|node| name(*node)).collect()).unwrap_or_default();
     let lane = |lane: &LaneStatus| {
         let leader = register.and_then(|r| r.leader(ServerIndex(lane.server_index)));
-        let followers: Vec<Value> = lane.followers.iter().map(|f| follower_json(shared, f)).collect();
+        let followers: Vec<Value> =
+            lane.followers.iter().map(|f| follower_json(shared, f)).collect();
         json!({
             "server_index": lane.server_index,
             "role": lane.role,

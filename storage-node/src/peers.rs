@@ -91,7 +91,9 @@ impl Peers {
             connected_ms: u64::try_from(peer.since.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let mut all: Vec<_> = self.0.lock().connected.values().map(status).collect();
-        all.sort_by(|a, b| (a.role, &a.name, b.connected_ms).cmp(&(b.role, &b.name, a.connected_ms)));
+        all.sort_by(|a, b| {
+            (a.role, &a.name, b.connected_ms).cmp(&(b.role, &b.name, a.connected_ms))
+        });
         all
     }
 }

@@ -131,9 +131,8 @@ impl OpenedGroup {
         let at = Position { epoch: stream.epoch, lsn };
         lane.index.note(at, log);
         let ends = log_record::decode_ends(body).map_err(|error| error.to_string())?;
-        let ends = ends.map(|ends| {
-            ends.into_iter().map(|(epoch, lsn)| Position { epoch, lsn }).collect()
-        });
+        let ends =
+            ends.map(|ends| ends.into_iter().map(|(epoch, lsn)| Position { epoch, lsn }).collect());
         if lsn > lane.held.of(stream.epoch) && !lane.held.take(&Head { at, ends }) {
             // Of a stream that ended, what was void may have left the log in part.
             if stream.epoch < lane.held.last().epoch {

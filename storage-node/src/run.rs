@@ -17,9 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::args::NodeArgs;
 use crate::binlog::{Log, LogOptions, RealFs, WhenAbsent};
 use crate::catch_up::{self, CatchUp};
-use crate::control::{
-    self, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept,
-};
+use crate::control::{self, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::flusher::{self, Flusher, Work};
@@ -92,7 +90,10 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     let control::Started { life, forgot } = store.start_life(&control::boot_id(), held)?;
     if !forgot.is_empty() {
         let lanes = forgot.len();
-        tracing::warn!(lanes, "the machine lost power: these lanes catch up before they are led here");
+        tracing::warn!(
+            lanes,
+            "the machine lost power: these lanes catch up before they are led here"
+        );
     }
     let life = Life { life, promises: kept.promises.clone(), forgot };
     let started = share_out(groups, replayed.dedup, replayed.hlc);
@@ -181,7 +182,10 @@ struct Helpers {
 }
 
 /// Starts the workers and the threads that wait for disks in their place.
-fn start_threads(opened: Opened, stop: &Stop) -> Result<(Vec<JoinHandle<()>>, Helpers), StartError> {
+fn start_threads(
+    opened: Opened,
+    stop: &Stop,
+) -> Result<(Vec<JoinHandle<()>>, Helpers), StartError> {
     let Opened { shared, inboxes, started, work, reading, control, store, kept } = opened;
     let system = |e| StartError::System("cannot start a thread", e);
     let flusher = flusher::start(work, Arc::clone(&shared), shared.workers.clone());

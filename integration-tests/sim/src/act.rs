@@ -126,6 +126,8 @@ impl World {
                 self.nodes[node].disk.forgot.insert(lane, false);
             }
             Action::NewRegister(register) => {
+                let check = self.checks.one_register.on_register(&register);
+                self.checks.note(check);
                 let known = &mut self.registers[usize::from(register.group.0)];
                 if known.as_ref().is_none_or(|known| known.epoch < register.epoch) {
                     *known = Some(register.clone());

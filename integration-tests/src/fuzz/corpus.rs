@@ -138,9 +138,7 @@ fn common_golden(name: &str) -> Cases {
 /// Cases of the peer protocol whose names begin so, without that beginning.
 fn peer_golden(prefix: &str) -> Cases {
     let cases = golden("storage-node/tests/golden/peer.hex").into_iter();
-    cases
-        .filter_map(|(name, bytes)| Some((name.strip_prefix(prefix)?.to_owned(), bytes)))
-        .collect()
+    cases.filter_map(|(name, bytes)| Some((name.strip_prefix(prefix)?.to_owned(), bytes))).collect()
 }
 
 /// Whole bodies: a generation stands before the messages.

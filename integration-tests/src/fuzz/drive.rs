@@ -18,6 +18,9 @@ const SMALL_BYTES: usize = 1 << 10;
 /// Truncations of a longer file.
 const CUTS: usize = 64;
 
+/// As much of a panic's text as is shown.
+const TEXT_BYTES_MAX: usize = 1 << 10;
+
 /// How to look for mistakes.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
@@ -87,8 +90,7 @@ struct Worker {
 pub fn drive(target: Target, corpus: Vec<Seed>, campaign: Campaign) -> Result<u64, Box<Finding>> {
     assert!(!corpus.is_empty(), "{} has no corpus", target.name);
     let (corpus, now): (Arc<[Seed]>, Arc<Mutex<Now>>) = (corpus.into(), Arc::default());
-    let worker =
-        Worker { target, corpus: Arc::clone(&corpus), campaign, now: Arc::clone(&now) };
+    let worker = Worker { target, corpus: Arc::clone(&corpus), campaign, now: Arc::clone(&now) };
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || drop(tell.send(worker.run())));
     let mut seen = 0;
@@ -176,7 +178,9 @@ impl Worker {
     }
 }
 
+/// The text of a panic; of a long one, which shows whole values, the beginning.
 fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("with no text")
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("with no text");
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }

@@ -180,7 +180,10 @@ impl DedupWindow {
             self.previous.sort(prefix, number);
         }
         let generations = [&self.current, &self.previous];
-        generations.into_iter().filter(move |_| !is_new).flat_map(move |generation| generation.find(prefix, number))
+        generations
+            .into_iter()
+            .filter(move |_| !is_new)
+            .flat_map(move |generation| generation.find(prefix, number))
     }
 
     /// What happened later than this, in milliseconds of the pushed times, is here. A repetition of

@@ -153,7 +153,9 @@ async fn take_frames(
                 return Ok(wanted);
             }
             Taken::Full => sender.room().await,
-            Taken::Other(kind, id, body) => answer_other(worker, sender, peer, kind, id, body).await?,
+            Taken::Other(kind, id, body) => {
+                answer_other(worker, sender, peer, kind, id, body).await?
+            }
         }
     }
 }

@@ -337,11 +337,9 @@ impl Core {
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
         let mut body = Vec::new();
         let done = match op {
-            Op::Scan(scan) => {
-                scan_page(group, server, scan, now_ms, |reply| {
-                    response::encode_reply(&mut body, reply);
-                })
-            }
+            Op::Scan(scan) => scan_page(group, server, scan, now_ms, |reply| {
+                response::encode_reply(&mut body, reply);
+            }),
             Op::Count { namespace } => {
                 let count = group.store.count(namespace, server, now_ms);
                 count.map(|count| response::encode_reply(&mut body, &Reply::Count(count)))

@@ -136,7 +136,9 @@ async fn dial(
         Ok((stream, input, introduced)) => {
             *connected = true;
             tracing::info!(node = partner.name, address = partner.address, "linked to node");
-            DialError::Ended(connection::serve_node(worker, stream, input, &introduced).await.to_string())
+            DialError::Ended(
+                connection::serve_node(worker, stream, input, &introduced).await.to_string(),
+            )
         }
         Err(error) => error,
     }

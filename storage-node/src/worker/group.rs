@@ -66,6 +66,8 @@ pub(crate) struct Group {
     pub(crate) appending: bool,
     /// When the machines want to be called.
     pub(crate) next_ms: u64,
+    /// All configured servers were in step at some time of this process.
+    was_whole: bool,
     /// Since when, and from where in the log on, some configured server is not in step.
     pub(crate) away_since: Option<(LogPosition, u64)>,
     /// It was asked to leave R, and has.
@@ -127,6 +129,7 @@ impl Group {
             after_append: Vec::new(),
             appending: false,
             next_ms: 0,
+            was_whole: false,
             away_since: None,
             departed: false,
             left: false,
@@ -161,11 +164,12 @@ impl Group {
 
     /// Applies an official record that stands in the log at `at`.
     pub(crate) fn apply(&mut self, body: &[u8], at: LogPosition) {
-        let applied = LogRecord::decode(body).map_err(|error| error.to_string()).and_then(|record| {
-            let mark = (at.segment, at.offset);
-            let applied = self.store.apply(&record.head, &record.mutations, mark);
-            applied.map_err(|error| error.to_string())
-        });
+        let applied =
+            LogRecord::decode(body).map_err(|error| error.to_string()).and_then(|record| {
+                let mark = (at.segment, at.offset);
+                let applied = self.store.apply(&record.head, &record.mutations, mark);
+                applied.map_err(|error| error.to_string())
+            });
         if let Err(error) = applied {
             self.stop(&error);
         }
@@ -180,15 +184,22 @@ impl Group {
 
     /// What configured servers that are not in step lack, by lane. Where they stand is not asked: each
     /// lacks at most what was appended since it was in step.
-    pub(crate) fn lacks(&mut self, now_ms: u64, end: LogPosition) -> Vec<Lack> {
+    pub(crate) fn lacks(
+        &mut self,
+        now_ms: u64,
+        (first, end): (LogPosition, LogPosition),
+    ) -> Vec<Lack> {
         let Some(register) = self.replica.register() else { return Vec::new() };
         let away = register.servers.iter().any(|member| !register.is_in_step(member.node));
         if !away {
             self.away_since = None;
+            self.was_whole = true;
             return Vec::new();
         }
         let oldest = self.lanes.iter().filter_map(|lane| lane.backlog.oldest_log()).min();
-        let (from, since_ms) = *self.away_since.get_or_insert((oldest.unwrap_or(end), now_ms));
+        // Who was away before this process started lacks nobody knows how much of the log.
+        let from = if self.was_whole { oldest.unwrap_or(end) } else { first };
+        let (from, since_ms) = *self.away_since.get_or_insert((from, now_ms));
         self.lanes.iter().map(|lane| Lack { lane: lane.id, from, since_ms }).collect()
     }
 

@@ -151,7 +151,8 @@ impl Core {
         let own = own.unwrap_or_else(|| log.appended());
         let retention = self.shared.limits.retention;
         let now_ms = self.mono_ms;
-        let lacks = self.groups.values_mut().flat_map(|group| group.lacks(now_ms, log.appended()));
+        let ends = (log.first(), log.appended());
+        let lacks = self.groups.values_mut().flat_map(|group| group.lacks(now_ms, ends));
         let keep = retention.keep(now_ms, lacks, |from| log.distance(from));
         let needed = keep.from.map_or(own, |from| own.min(from));
         // What a power cut may take from a server in step is sent to it again from here.

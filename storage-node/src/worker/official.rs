@@ -14,8 +14,8 @@ use crate::lane::Entry;
 use crate::replication::position::{Head, Position, Span};
 use crate::worker::core::{Core, touch};
 use crate::worker::group::Group;
-use crate::worker::protocol::NONE;
 use crate::worker::lead::{Held, ShortWrite, WaitingAnswer, WaitingWrite};
+use crate::worker::protocol::NONE;
 use crate::worker::turn::{Turn, TurnRecord};
 
 /// How often writes that were not appended are logged at most, in milliseconds.
@@ -157,7 +157,8 @@ impl Core {
     /// more that rests on them. It takes no further part until it is started again.
     fn on_copies_lost(&mut self, id: LogicGroup, error: &str) {
         self.links.forget_frames();
-        let cause = format!("records were not appended: {error}; restart the node when that is over");
+        let cause =
+            format!("records were not appended: {error}; restart the node when that is over");
         self.leave(&cause);
         // Where nobody else could go on either.
         if let Some(group) = self.groups.get_mut(&id) {
@@ -316,7 +317,9 @@ impl Core {
     pub(crate) fn on_synced(&mut self) {
         self.begin_turn();
         let upto = self.shared.log.durable();
-        let lanes: Vec<(Lane, Position)> = self.groups.values_mut()
+        let lanes: Vec<(Lane, Position)> = self
+            .groups
+            .values_mut()
             .flat_map(|group| &mut group.lanes)
             .filter_map(|lane| Some((lane.id, lane.take_durable(upto)?)))
             .collect();

@@ -10,8 +10,8 @@ use common::register::{Register, VoterSet};
 
 use crate::control::{Change, ControlEvent, Request};
 use crate::replication::action::Action;
-use crate::replication::message::{Message, RegisterMessage, Term};
 use crate::replication::member::messages::addressee;
+use crate::replication::message::{Message, RegisterMessage, Term};
 use crate::replication::position::{Head, Position};
 use crate::replication::wire::{self, Incoming};
 use crate::worker::core::Core;
@@ -344,7 +344,10 @@ impl Core {
     /// Whether nothing is left to hand over. A group that never had a register has nothing.
     pub(crate) fn has_departed(&self) -> bool {
         let left = |group: &crate::worker::group::Group| {
-            group.departed || group.left || group.replica.register().is_none() || group.replica.is_stranger()
+            group.departed
+                || group.left
+                || group.replica.register().is_none()
+                || group.replica.is_stranger()
         };
         self.groups.values().all(left)
     }

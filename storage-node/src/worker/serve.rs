@@ -21,7 +21,8 @@ impl Core {
         let now_ms = self.now_ms();
         let Some(group) = self.groups.get_mut(&lane.group) else { return };
         let Some(data) = group.lane_mut(lane.server) else { return };
-        let first = records.spans.first().map(|span| Position { epoch: span.epoch, lsn: span.first });
+        let first =
+            records.spans.first().map(|span| Position { epoch: span.epoch, lsn: span.first });
         let Some(first) = first.filter(|first| data.backlog.get(*first).is_none()) else {
             let safe_ms = data.safe_ms(now_ms);
             self.links.put(to, Some(lane.group), |out| put_pending(out, data, &records, safe_ms));

@@ -1,11 +1,13 @@
 //! What operators see of a worker's groups.
 
 use common::ids::{LogicGroup, Lsn, NodeId};
+use common::log_record;
 use common::register::Register;
 use common::wire::command::NewGroup;
 
 use crate::digest::{self, DigestQuery, KeysQuery};
 use crate::replication::lane::{FollowerStatus, LaneReplica, Phase, Role, Standing};
+use crate::replication::position::Position;
 use crate::replication::register::Change;
 use crate::worker::core::Core;
 use crate::worker::group::{Group, LaneData};
@@ -86,7 +88,9 @@ impl Core {
     pub(crate) fn create(&mut self, groups: Vec<NewGroup>) -> Result<(), String> {
         let generation = self.voters.generation;
         if self.voters.voters.is_empty() {
-            return Err("the voters are not known here yet: `fdht topology init` admits them".into());
+            return Err(
+                "the voters are not known here yet: `fdht topology init` admits them".into()
+            );
         }
         for NewGroup { group: id, servers } in groups {
             let Some(group) = self.groups.get_mut(&id) else {
@@ -117,7 +121,7 @@ impl Core {
     fn group_status(&self, group: &Group) -> GroupStatus {
         let lane = |data: &LaneData| {
             let replica = group.lane_replica(data.id.server);
-            self.lane_status(data, replica)
+            self.lane_status(group, data, replica)
         };
         GroupStatus {
             group: group.id,
@@ -131,18 +135,25 @@ impl Core {
         }
     }
 
-    fn lane_status(&self, data: &LaneData, replica: Option<&LaneReplica>) -> LaneStatus {
+    fn lane_status(
+        &self,
+        group: &Group,
+        data: &LaneData,
+        replica: Option<&LaneReplica>,
+    ) -> LaneStatus {
         let lead = data.lead.as_ref();
         let lease_ms = lead.map(|lead| lead.lease_until_ms.saturating_sub(self.mono_ms));
         let (role, phase) = replica.map_or(("idle", "unknown"), |replica| role(replica, lead));
         let last = replica.map_or(Lsn(0), |replica| replica.last().lsn);
         let followers = replica.map(|replica| {
+            let away = group.away_since.filter(|_| last > Lsn(0));
+            let away_ms = away.map_or(0, |(_, since_ms)| self.mono_ms.saturating_sub(since_ms));
             let lag = |follower: FollowerStatus| FollowerLag {
                 node: follower.node,
                 written: follower.written.0,
                 durable: follower.durable.0,
                 lag_records: last.0.saturating_sub(follower.written.0),
-                lag_ms: lead.map_or(0, |lead| self.lag_ms(lead, data, follower.written)),
+                lag_ms: lead.map_or(0, |lead| self.lag_ms(lead, data, follower.written, away_ms)),
                 heard_ms: follower.heard_ms_ago,
                 in_step: follower.standing == Standing::InStep,
             };
@@ -160,13 +171,16 @@ impl Core {
         }
     }
 
-    /// How old the first record is that a follower lacks, in milliseconds; 0 if it lacks none that
-    /// is still in memory.
-    fn lag_ms(&self, lead: &LeadLane, data: &LaneData, written: Lsn) -> u64 {
-        let at = crate::replication::position::Position { epoch: lead.term.since, lsn: written.next() };
+    /// How old the first record is that a follower lacks, in milliseconds; where that is not in memory
+    /// any more, how long somebody has been away.
+    fn lag_ms(&self, lead: &LeadLane, data: &LaneData, written: Lsn, away_ms: u64) -> u64 {
+        let at = Position { epoch: lead.term.since, lsn: written.next() };
+        if at.lsn > lead.last {
+            return 0;
+        }
         let entry = data.backlog.get(at);
-        let head = entry.and_then(|entry| common::log_record::decode_head(&entry.body).ok());
-        head.map_or(0, |head| self.wall_ms.saturating_sub(head.hlc.ms()))
+        let head = entry.and_then(|entry| log_record::decode_head(&entry.body).ok());
+        head.map_or(away_ms, |head| self.wall_ms.saturating_sub(head.hlc.ms()))
     }
 }
 

@@ -19,6 +19,9 @@ use crate::worker::lead::{Held, LeadLane, ShortWrite, WaitingAnswer, WaitingWrit
 use crate::worker::peer::Peer;
 use crate::worker::turn::Asker;
 
+/// How long an answer may take to its asker, in milliseconds.
+const ANSWER_MS: u64 = 200;
+
 /// What is known of a request from before.
 enum Before {
     /// Nothing: it is new.
@@ -81,7 +84,9 @@ impl Core {
     /// it asks for: a repetition is told no more than the first attempt would have been.
     fn repeat(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, at: Position, reply: &[u8]) {
         metrics::counter!("fdht_node_repeated_requests_total").increment(1);
-        let deadline_ms = self.mono_ms.saturating_add(u64::from(head.remaining_ms));
+        // A little before the proxy stops waiting, so that it hears on how many servers a write is.
+        let remaining_ms = u64::from(head.remaining_ms);
+        let deadline_ms = self.mono_ms + remaining_ms - (remaining_ms / 10).min(ANSWER_MS);
         let Some(lead) = self.lead_mut(head.lane) else { return };
         let body = [&[response::OUTCOME_REPLY], reply].concat();
         let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
@@ -148,7 +153,9 @@ impl Core {
         start: usize,
     ) {
         let (lane, node) = (head.lane, self.shared.node);
-        let deadline_ms = self.mono_ms.saturating_add(u64::from(head.remaining_ms));
+        // A little before the proxy stops waiting, so that it hears on how many servers a write is.
+        let remaining_ms = u64::from(head.remaining_ms);
+        let deadline_ms = self.mono_ms + remaining_ms - (remaining_ms / 10).min(ANSWER_MS);
         let group = self.groups.get_mut(&lane.group);
         let data = group.and_then(|group| group.lane_mut(lane.server));
         let Some(lead) = data.and_then(|data| data.lead.as_mut()) else { return };

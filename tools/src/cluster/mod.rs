@@ -17,17 +17,10 @@ mod failover;
 mod fake;
 mod init;
 mod known;
+mod secret;
 mod succession;
 
 pub(crate) use error::ClusterError;
 pub(crate) use failover::{FailoverArgs, failover};
 pub(crate) use init::{Outcome, init};
-
-use std::path::Path;
-
-use rt::secret::Secret;
-
-/// Reads the shared secret, where there is one.
-pub(crate) fn secret(path: Option<&Path>) -> Result<Option<Secret>, ClusterError> {
-    path.map(Secret::load).transpose().map_err(ClusterError::Secret)
-}
+pub(crate) use secret::secret;

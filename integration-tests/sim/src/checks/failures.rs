@@ -5,6 +5,7 @@ use super::i5_one_content::OneContent;
 use super::i16_one_leader::OneLeader;
 use super::i17_other_lanes::OtherLanes;
 use super::i18_old_terms::OldTerms;
+use super::one_register::OneRegister;
 use super::oracle::Oracle;
 use crate::setup::Setup;
 
@@ -26,6 +27,8 @@ pub struct Checks {
     pub i17_other_lanes: OtherLanes,
     /// I18.
     pub i18_old_terms: OldTerms,
+    /// One register for each epoch.
+    pub one_register: OneRegister,
     failure: Option<String>,
 }
 
@@ -40,6 +43,7 @@ impl Checks {
             i16_one_leader: OneLeader::default(),
             i17_other_lanes: OtherLanes,
             i18_old_terms: OldTerms,
+            one_register: OneRegister::default(),
             failure: None,
         }
     }

@@ -13,6 +13,7 @@ pub mod i4_equal;
 pub mod i5_one_content;
 pub mod i7_counters;
 pub mod i8_reads;
+pub mod one_register;
 pub mod oracle;
 
 pub use failures::{Check, Checks};

@@ -142,7 +142,10 @@ impl Leading {
         peer.parked = Some((pull.have, now_ms));
         // Under load there is always something new: who has all that it could be given is near too.
         let kept_up = peer.given.is_some_and(|given| peer.written >= given);
-        let near = (lacks <= NEAR_RECORDS || kept_up) && !peer.gone && self.official > Lsn(0);
+        // One that pulls but never advances would hold up a write each time it is needed again.
+        let advances = lacks == 0 || now_ms < peer.progress_ms + SILENT_MS;
+        let near = (lacks <= NEAR_RECORDS || kept_up) && advances && !peer.gone;
+        let near = near && self.official > Lsn(0);
         let returning = !self.needed.contains(&from) && !self.extra.contains(&from);
         if returning
             && !pull.leaving

@@ -9,8 +9,7 @@ pub(super) struct NodeGroup {
     /// The logic group.
     pub(super) group: u64,
     /// Epoch of the register that the node knows.
-    #[serde(default)]
-    pub(super) register_epoch: u64,
+    pub(super) register_epoch: Option<u64>,
     /// The servers in step, as that register says.
     pub(super) in_step: Option<Vec<String>>,
     /// The register does not name this server, or names another store of it.
@@ -30,9 +29,8 @@ pub(super) struct NodeLane {
     pub(super) server_index: usize,
     /// `leading`, `following` or `idle`.
     pub(super) role: Option<String>,
-    /// Epoch since which its leader leads.
-    #[serde(default)]
-    pub(super) since_epoch: u64,
+    /// Epoch since which its leader leads; absent while no register is known.
+    pub(super) since_epoch: Option<u64>,
     /// What it is doing: `serving` and `pulling` are normal.
     pub(super) phase: Option<String>,
     /// How long the leader may answer without another renewal.

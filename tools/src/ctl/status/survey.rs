@@ -135,7 +135,14 @@ impl Survey {
         let epoch = topology["epoch"].as_u64().unwrap_or_default();
         let hash = topology["hash"].as_str().unwrap_or_default();
         for ((name, host), row) in &self.proxies {
-            for (of, with) in row.topologies.iter().filter(|t| (t.0, t.1.as_str()) != (epoch, hash))
+            // Its connections learn of a new one in turn, those for large requests only when they
+            // are made: the greatest is what it knows.
+            for (of, with) in row
+                .topologies
+                .iter()
+                .next_back()
+                .into_iter()
+                .filter(|t| (t.0, t.1.as_str()) != (epoch, hash))
             {
                 self.problems.push(format!(
                     "proxy {name} at {host} has topology epoch {of} hash {with}, \

@@ -100,7 +100,7 @@ fn each_thing_that_is_not_normal_is_named_with_its_logic_groups() {
     a2.groups[2].lanes[1].phase = Some("sealing".to_owned());
     a2.groups[0].lanes[1].role = Some("idle".to_owned());
     // An older register says something else.
-    a2.groups[0].register_epoch = 6;
+    a2.groups[0].register_epoch = Some(6);
     a2.groups[0].in_step = Some(vec!["a2".to_owned()]);
     let survey = survey(&topology(), &groups(), &told);
     let expected = [
