@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use common::ids::{LogicGroup, ServerIndex};
+use common::version::HLC_AHEAD_MS_MAX;
 
 use crate::binlog::LogPosition;
 use crate::engine::{FlushDone, Store};
 use crate::flusher::Work;
 use crate::worker::core::Core;
-use crate::worker::group::{Flush, Group};
+use crate::worker::group::{Flush, Group, LaneData};
 
 /// Records that reclaim handles in one group before it goes to the next.
 const RECLAIM_SLICE: usize = 256;
@@ -20,6 +21,9 @@ const PAUSE_STEP: Duration = Duration::from_millis(2);
 /// Longest pause between two turns of a writer.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
+/// What a follower reclaims has expired for so long by the time of the leader that told it: more than
+/// clocks that are followed may differ, and a heartbeat takes.
+const CLOCK_MARGIN_MS: u64 = 2 * HLC_AHEAD_MS_MAX + 1_000;
 /// The end of the log is kept in any case.
 const LOG_KEPT_BYTES: u64 = 64 << 20;
 
@@ -67,7 +71,10 @@ impl Core {
                 continue;
             }
             // A decision that is not known here yet may keep alive what looks expired.
-            let safe: Vec<u64> = group.lanes.iter().map(|lane| lane.safe_ms(now_ms)).collect();
+            // The next leader's clock may be behind the one that told the time.
+            let margin_ms = if group.servers() > 1 { CLOCK_MARGIN_MS } else { 0 };
+            let safe = |lane: &LaneData| lane.safe_ms(now_ms).saturating_sub(margin_ms);
+            let safe: Vec<u64> = group.lanes.iter().map(safe).collect();
             let safe_ms = |server: ServerIndex| {
                 safe.get(usize::from(server.0)).map_or(0, |safe| now_ms.min(*safe))
             };

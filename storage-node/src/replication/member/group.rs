@@ -54,6 +54,8 @@ pub struct GroupReplica {
     pub(super) rounds: u64,
     /// The register shall be read by a round: at the start, and when a voter refuses a lease.
     pub(super) read_wanted: bool,
+    /// Since when another server is known to know a newer register than this one.
+    pub(super) behind_ms: Option<u64>,
     /// Leases kept the last take-over from happening.
     pub(super) lease_runs: bool,
     /// When this register was learned.
@@ -85,6 +87,7 @@ impl GroupReplica {
             round_at_ms: now_ms,
             rounds: 0,
             read_wanted: true,
+            behind_ms: None,
             lease_runs: false,
             learned_ms: now_ms,
             ask_at_ms: now_ms + ASK_MS,
@@ -160,6 +163,7 @@ impl GroupReplica {
         }
         self.lease_runs = false;
         self.departures = None;
+        self.behind_ms = None;
         self.learned_ms = now_ms;
         let me =
             Identity { node: self.start.me.node, life: self.start.life, rules: self.start.rules };
@@ -194,6 +198,14 @@ impl GroupReplica {
     pub fn on_depart(&mut self) {
         self.departing = true;
         self.lanes.iter_mut().for_each(LaneReplica::on_depart);
+    }
+
+    /// Another server knows the register of this epoch. If nobody tells it in time it is read by a
+    /// round: what told the voters and this server that it was chosen may be lost.
+    pub(super) fn heard_of(&mut self, now_ms: u64, epoch: Epoch) {
+        if epoch > self.known() {
+            self.behind_ms.get_or_insert(now_ms);
+        }
     }
 
     /// Something is wanted of the register now, and was not before.

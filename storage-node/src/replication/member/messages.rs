@@ -55,6 +55,7 @@ impl GroupReplica {
                 }
             }
             Message::NotLeading { term, known: theirs } => {
+                self.heard_of(now_ms, theirs);
                 let lane = self.lane(term.lane.server);
                 if theirs > known && lane.is_some_and(|lane| lane.follows(from, term.since)) {
                     self.ask(now_ms, actions);
@@ -76,6 +77,7 @@ impl GroupReplica {
         heads: &[Head],
         actions: &mut Vec<Action>,
     ) {
+        self.heard_of(now_ms, records.confirmed.unwrap_or_default());
         if let Some(lane) = self.lane_mut(records.term.lane) {
             lane.on_records(now_ms, from, records, heads, actions);
         }

@@ -5,7 +5,7 @@ use common::ids::{Epoch, Lane, LogicGroup, Lsn, NodeId, ServerIndex, StoreId, Vo
 use super::{GroupReplica, GroupStart};
 use crate::replication::action::Action;
 use crate::replication::lane::LaneStart;
-use crate::replication::message::{Message, Pull, RegisterMessage, Term};
+use crate::replication::message::{Message, Pull, Records, RegisterMessage, Term};
 use crate::replication::position::Position;
 use crate::replication::register::{Ballot, Change, Member, Register, VoterSet};
 use crate::replication::rules::Rules;
@@ -176,4 +176,30 @@ fn a_leader_whose_best_log_is_rotated_away_hands_the_lane_to_its_owner() {
     let value = proposed(&mut replica, 100, &register).expect("a leader is wanted");
     assert_eq!(value.lanes[0].node, NodeId(2));
     assert!(value.is_in_step(NodeId(1)), "R stays as it is");
+}
+
+#[test]
+fn a_register_that_only_another_server_was_told_of_is_read() {
+    let mut replica = replica(server(2));
+    let mut actions = Vec::new();
+    replica.on_register(0, register(), &mut actions);
+    replica.read_wanted = false;
+    let term = Term { lane: LANE, since: Epoch(1) };
+    let records = |confirmed| {
+        let (spans, official) = (Vec::new(), Lsn(0));
+        Records { term, life: 1, spans, official, confirmed: Some(Epoch(confirmed)) }
+    };
+    let reads = |replica: &mut GroupReplica, now_ms, confirmed| {
+        let mut actions = Vec::new();
+        replica.on_records(now_ms, NodeId(1), &records(confirmed), &[], &mut actions);
+        replica.on_timeout(now_ms, &mut actions);
+        let prepares = |action: &Action| match action {
+            Action::Send(_, Message::Register { step, .. }) => *step == RegisterMessage::Prepare,
+            _ => false,
+        };
+        actions.iter().any(prepares)
+    };
+    assert!(!reads(&mut replica, 100, 1));
+    assert!(!reads(&mut replica, 200, 2), "it may be on its way");
+    assert!(reads(&mut replica, 700, 2));
 }

@@ -11,12 +11,12 @@ use crate::replication::lane::{LaneReplica, Role};
 use crate::replication::message::Message;
 use crate::replication::register::proposer::Goal;
 use crate::replication::register::{Change, LaneLeader, Register};
-use crate::replication::timing::{DEPART_MS, HAND_BACK_PAUSE_MS, MARK_MS_MAX};
+use crate::replication::timing::{ASK_MS, DEPART_MS, HAND_BACK_PAUSE_MS, MARK_MS_MAX};
 
 impl GroupReplica {
     pub(super) fn want(&self, now_ms: u64) -> Option<Goal> {
         if self.is_stranger() {
-            return self.read_wanted.then_some(Goal::Read);
+            return self.wants_read(now_ms).then_some(Goal::Read);
         }
         let Some(register) = &self.register else {
             return Some(match &self.creation {
@@ -31,8 +31,12 @@ impl GroupReplica {
             Some((change, consent)) => {
                 Some(Goal::Change { expected: register.epoch, change, consent })
             }
-            None => self.read_wanted.then_some(Goal::Read),
+            None => self.wants_read(now_ms).then_some(Goal::Read),
         }
+    }
+
+    fn wants_read(&self, now_ms: u64) -> bool {
+        self.read_wanted || self.behind_ms.is_some_and(|since_ms| now_ms >= since_ms + ASK_MS)
     }
 
     fn wanted_change(
