@@ -87,7 +87,8 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     let dedup = (0..workers).map(|_| DedupWindow::new(DEDUP_BYTES_DEFAULT / workers)).collect();
     let replayed = replay::open_log(Arc::new(RealFs), &dir, options, &mut groups, dedup)?;
     let held = groups.values().flat_map(OpenedGroup::lanes_held);
-    let control::Started { life, forgot } = store.start_life(&control::boot_id(), held)?;
+    let control::Started { life, forgot } =
+        store.start_life(&control::boot_id(), held, clock::wall_ms())?;
     if !forgot.is_empty() {
         let lanes = forgot.len();
         tracing::warn!(

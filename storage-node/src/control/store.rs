@@ -95,10 +95,11 @@ impl ControlStore {
         &mut self,
         boot_id: &str,
         lanes_held: impl IntoIterator<Item = Lane>,
+        least: u64,
     ) -> Result<Started, ControlError> {
         self.write(|write| {
             let mut meta = write.open_table(META)?;
-            let life = value(&meta, META_LIFE, decode_life)? + 1;
+            let life = least.max(value(&meta, META_LIFE, decode_life)? + 1);
             let last_boot = value(&meta, META_BOOT, decode_boot)?;
             let clean = value(&meta, META_CLEAN, decode_clean)?;
             meta.insert(META_LIFE, life.to_le_bytes().as_slice())?;

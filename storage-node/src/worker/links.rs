@@ -2,6 +2,9 @@
 //!
 //! Both ends use one connection for everything they say to each other. Messages may be lost: a
 //! link that is down, or whose peer reads too slowly, takes none, and the protocol repeats.
+//!
+//! While records are on their way that the other end acknowledges at once, what else is to be said
+//! waits for that: each frame then carries what many lanes and clients wrote in the meantime.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,6 +17,8 @@ use crate::worker::peer::Peer;
 
 /// A frame that grew above this is closed, and the next one begun.
 const FRAME_BYTES: usize = 4 << 20;
+/// A frame that grew above this is not held back.
+const HELD_BYTES: usize = 128 << 10;
 /// With so many unsent bytes a link takes nothing more.
 const UNSENT_BYTES_MAX: usize = 48 << 20;
 
@@ -24,6 +29,10 @@ struct Link {
     peer: Rc<Peer>,
     /// The body of the frame that is being filled; empty if none is.
     body: Vec<u8>,
+    /// It holds records, which the other end acknowledges at once.
+    has_records: bool,
+    /// Records were sent and not acknowledged yet.
+    awaits: bool,
 }
 
 struct Node {
@@ -51,7 +60,8 @@ impl Links {
         let node = self.nodes.entry(node).or_insert(Node { workers, links: Vec::new() });
         node.workers = workers.max(1);
         node.links.retain(|link| link.worker != worker);
-        node.links.push(Link { worker, peer, body: Vec::new() });
+        let (body, has_records, awaits) = (Vec::new(), false, false);
+        node.links.push(Link { worker, peer, body, has_records, awaits });
     }
 
     /// A connection ended. Says whether the node cannot be reached at all now.
@@ -93,12 +103,40 @@ impl Links {
         true
     }
 
+    /// The frame that is being filled for a group's part of a node holds records.
+    pub(crate) fn has_records(&mut self, to: NodeId, group: LogicGroup) {
+        let Some(node) = self.nodes.get_mut(&to) else { return };
+        let worker = group.0 % node.workers;
+        let link = node.links.iter_mut().find(|link| link.worker == worker);
+        if let Some(link) = link.filter(|link| !link.body.is_empty()) {
+            link.has_records = true;
+        }
+    }
+
+    /// A frame of the node arrived: what was held back may go.
+    pub(crate) fn answered(&mut self, from: NodeId) {
+        let links = self.nodes.get_mut(&from).into_iter().flat_map(|node| &mut node.links);
+        links.for_each(|link| link.awaits = false);
+        self.dirty = true;
+    }
+
+    /// Time passed: nothing is held back for longer.
+    pub(crate) fn release(&mut self) {
+        let links = self.nodes.values_mut().flat_map(|node| &mut node.links);
+        links.for_each(|link| link.awaits = false);
+        self.dirty = true;
+    }
+
     /// Hands the frames of the turn to their connections, which have bytes to send then.
     pub(crate) fn close_frames(&mut self, mut touched: impl FnMut(&Rc<Peer>)) {
         if !std::mem::take(&mut self.dirty) {
             return;
         }
         for link in self.nodes.values_mut().flat_map(|node| &mut node.links) {
+            if link.awaits && link.body.len() < HELD_BYTES {
+                self.dirty |= !link.body.is_empty();
+                continue;
+            }
             link.close_frame();
             if link.peer.unsent() > 0 {
                 touched(&link.peer);
@@ -110,6 +148,7 @@ impl Links {
     pub(crate) fn forget_frames(&mut self) {
         for link in self.nodes.values_mut().flat_map(|node| &mut node.links) {
             link.body.clear();
+            link.has_records = false;
         }
     }
 }
@@ -121,6 +160,7 @@ impl Link {
             return;
         }
         self.peer.put_frame(FrameType::Peer, 0, |out| out.extend_from_slice(&self.body));
+        self.awaits |= std::mem::take(&mut self.has_records);
         self.body.clear();
         if self.body.capacity() > KEPT_BYTES {
             self.body = Vec::new();

@@ -30,6 +30,7 @@ impl Core {
         from: NodeId,
         body: &[u8],
     ) -> Result<(), common::codec::DecodeError> {
+        self.links.answered(from);
         let mut reader = Reader::new(body);
         let generation = wire::take_generation(&mut reader)?;
         while !reader.rest().is_empty() {
@@ -257,6 +258,7 @@ impl Core {
     /// The machines' timers.
     pub(crate) fn on_timers(&mut self) {
         let now_ms = self.mono_ms;
+        self.links.release();
         for (ticket, changes) in std::mem::take(&mut self.unsent) {
             self.store(ticket, changes);
         }

@@ -26,6 +26,9 @@ impl Core {
         let Some(first) = first.filter(|first| data.backlog.get(*first).is_none()) else {
             let safe_ms = data.safe_ms(now_ms);
             self.links.put(to, Some(lane.group), |out| put_pending(out, data, &records, safe_ms));
+            if !records.spans.is_empty() {
+                self.links.has_records(to, lane.group);
+            }
             return;
         };
         match data.index.find(first) {

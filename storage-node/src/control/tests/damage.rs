@@ -26,7 +26,7 @@ fn image(bench: &Bench) -> (Vec<u8>, Kept) {
     changes.extend((0..16).map(|server| Change::Promise(lane(server), Epoch(3))));
     changes.extend([Change::Voters(set(4)), Change::Admitted(generation(4))]);
     store.commit(&changes).unwrap();
-    store.start_life("boot", []).unwrap();
+    store.start_life("boot", [], 0).unwrap();
     store.commit(&[Change::Promise(lane(0), Epoch(4))]).unwrap();
     let bytes = fs::read(bench.path()).unwrap();
     drop(store);

@@ -28,7 +28,7 @@ fn what_was_stored_is_there_after_a_stop_and_after_a_crash() {
     let bench = Bench::new();
     let (mut store, kept) = bench.create();
     assert_eq!(kept, Kept::default(), "a new node has promised nothing");
-    store.start_life("boot one", [lane(0)]).unwrap();
+    store.start_life("boot one", [lane(0)], 0).unwrap();
     store.commit(&everything()).unwrap();
     let expected = Kept {
         life: 1,
@@ -68,12 +68,12 @@ fn a_promise_and_a_life_never_fall() {
     let promise = |epoch| Change::Promise(lane(0), Epoch(epoch));
     store.commit(&[promise(6)]).unwrap();
     store.commit(&[promise(5)]).unwrap();
-    assert_eq!(store.start_life("one", []).unwrap().life, 1);
-    assert_eq!(store.start_life("one", []).unwrap().life, 2);
+    assert_eq!(store.start_life("one", [], 0).unwrap().life, 1);
+    assert_eq!(store.start_life("one", [], 0).unwrap().life, 2);
     drop(store);
     let (mut store, kept) = bench.open();
     assert_eq!((kept.life, kept.promises[&lane(0)]), (2, Epoch(6)));
-    assert_eq!(store.start_life("one", []).unwrap().life, 3);
+    assert_eq!(store.start_life("one", [], 0).unwrap().life, 3);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_power_cut_puts_all_lanes_held_in_doubt_until_they_caught_up() {
     let bench = Bench::new();
     let (mut store, _) = bench.create();
     let forgot = |store: &mut ControlStore, boot: &str| {
-        let started = store.start_life(boot, [lane(0), lane(1)]).unwrap();
+        let started = store.start_life(boot, [lane(0), lane(1)], 0).unwrap();
         started.forgot.into_iter().collect::<Vec<_>>()
     };
     assert_eq!(forgot(&mut store, "one"), [], "the first start");
@@ -101,9 +101,9 @@ fn a_power_cut_puts_all_lanes_held_in_doubt_until_they_caught_up() {
 fn a_lane_that_lost_its_whole_log_is_in_doubt_too() {
     let bench = Bench::new();
     let (mut store, _) = bench.create();
-    store.start_life("one", []).unwrap();
+    store.start_life("one", [], 0).unwrap();
     store.commit(&[Change::Promise(lane(2), Epoch(6))]).unwrap();
-    assert_eq!(store.start_life("two", []).unwrap().forgot, [lane(2)].into());
+    assert_eq!(store.start_life("two", [], 0).unwrap().forgot, [lane(2)].into());
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_restarted_voter_remembers_and_takes_no_lane_for_one_lease_time() {
 fn nothing_behind_a_stop_is_done_and_a_clean_one_is_stored() {
     let bench = Bench::new();
     let mut node = bench.voter();
-    node.keeper.store.start_life("one", []).unwrap();
+    node.keeper.store.start_life("one", [], 0).unwrap();
     let requests = [
         store(0, 1, vec![Change::Promise(lane(0), Epoch(6))]),
         Request::Stop { clean: true },
@@ -109,7 +109,7 @@ fn nothing_behind_a_stop_is_done_and_a_clean_one_is_stored() {
     drop(node);
     let (mut store, kept) = bench.open();
     assert_eq!(kept.promises[&lane(0)], Epoch(6));
-    assert_eq!(store.start_life("two", [lane(0)]).unwrap().forgot, [].into());
+    assert_eq!(store.start_life("two", [lane(0)], 0).unwrap().forgot, [].into());
 }
 
 #[test]

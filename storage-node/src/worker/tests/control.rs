@@ -33,7 +33,7 @@ impl ControlFile {
 
     /// Writes a process start of the machine's boot `boot` down.
     pub(super) fn start_life(&mut self, boot: u32, held: impl IntoIterator<Item = Lane>) -> Life {
-        let started = self.store.start_life(&format!("boot {boot}"), held).unwrap();
+        let started = self.store.start_life(&format!("boot {boot}"), held, 0).unwrap();
         let promises = self.kept.promises.clone();
         Life { life: started.life, promises, forgot: started.forgot }
     }
