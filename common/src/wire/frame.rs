@@ -135,10 +135,3 @@ pub fn encode(out: &mut Vec<u8>, kind: FrameType, id: u64, fill: impl FnOnce(&mu
         place.copy_from_slice(&length.to_le_bytes());
     }
 }
-
-/// Gives an encoded frame another id.
-pub fn set_id(frame: &mut [u8], id: u64) {
-    if let Some(place) = frame.get_mut(FRAME_HEADER_BYTES - 8..FRAME_HEADER_BYTES) {
-        place.copy_from_slice(&id.to_le_bytes());
-    }
-}

@@ -14,7 +14,7 @@ use super::kept::{Change, Kept};
 use crate::replication::action::Action;
 use crate::replication::message::Message;
 use crate::replication::register::voter::Slot;
-use crate::replication::register::{Ballot, Voter};
+use crate::replication::register::Voter;
 use crate::replication::rules::Rules;
 
 /// Why a node is not made a voter. Nothing was changed.
@@ -227,7 +227,7 @@ fn can_vote(set: &VoterSet) -> bool {
 /// A register that a voter begins with, as if accepted in a round below all real ones, which begin
 /// with 1. Its epoch stands in the ballot, so that of two the newer one is taken.
 fn first_slot(generation: VoterGeneration, register: Register) -> Slot {
-    let value = Register { generation, ..register };
-    let ballot = Ballot { round: 0, node: NodeId(0), life: value.epoch.0 };
-    Slot { promised: ballot, accepted: Some((ballot, value.clone())), chosen: Some(value) }
+    let slot = Slot::first(generation, register);
+    let chosen = slot.accepted.as_ref().map(|(_, value)| value.clone());
+    Slot { chosen, ..slot }
 }

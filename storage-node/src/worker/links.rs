@@ -81,13 +81,7 @@ impl Links {
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
         let generation = self.generation;
-        let Some(node) = self.nodes.get_mut(&to) else { return false };
-        let wanted = group.map(|group| group.0 % node.workers);
-        let link = match wanted {
-            Some(worker) => node.links.iter_mut().find(|link| link.worker == worker),
-            None => node.links.first_mut(),
-        };
-        let Some(link) = link else { return false };
+        let Some(link) = self.link(to, group) else { return false };
         if link.peer.unsent() > UNSENT_BYTES_MAX {
             metrics::counter!("fdht_node_link_drops_total").increment(1);
             return false;
@@ -105,11 +99,18 @@ impl Links {
 
     /// The frame that is being filled for a group's part of a node holds records.
     pub(crate) fn has_records(&mut self, to: NodeId, group: LogicGroup) {
-        let Some(node) = self.nodes.get_mut(&to) else { return };
-        let worker = group.0 % node.workers;
-        let link = node.links.iter_mut().find(|link| link.worker == worker);
+        let link = self.link(to, Some(group));
         if let Some(link) = link.filter(|link| !link.body.is_empty()) {
             link.has_records = true;
+        }
+    }
+
+    /// The connection to a node's part in `group`, or to any of its workers.
+    fn link(&mut self, to: NodeId, group: Option<LogicGroup>) -> Option<&mut Link> {
+        let node = self.nodes.get_mut(&to)?;
+        match group.map(|group| group.0 % node.workers) {
+            Some(worker) => node.links.iter_mut().find(|link| link.worker == worker),
+            None => node.links.first_mut(),
         }
     }
 

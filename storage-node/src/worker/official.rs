@@ -82,7 +82,12 @@ impl Core {
         let body = turn.batch.body(index);
         let id = record.lane.group;
         let Some(group) = self.groups.get_mut(&id) else { return };
-        note_request(&mut self.dedup, record, body);
+        // The response begins with its outcome; what a record keeps is the reply behind that.
+        let reply = match &record.write {
+            Some(write) => turn.answer(write).get(1..).unwrap_or_default(),
+            None => log_record::answer(body).unwrap_or_default(),
+        };
+        note_request(&mut self.dedup, record, body, reply);
         let alone = group.is_alone(record);
         let Some(lane) = group.lane_mut(record.lane.server) else { return };
         lane.index.note(record.at, at);
@@ -448,10 +453,14 @@ fn wanted(acks: Acks, servers: usize) -> usize {
 }
 
 /// Remembers which request a record answers, for a repetition of it (I7).
-fn note_request(dedup: &mut crate::lane::DedupWindow, record: &TurnRecord, body: &[u8]) {
+fn note_request(
+    dedup: &mut crate::lane::DedupWindow,
+    record: &TurnRecord,
+    body: &[u8],
+    reply: &[u8],
+) {
     let head = log_record::decode_head(body).expect("was encoded or checked by this node");
-    let answer = log_record::answer(body).unwrap_or_default();
-    dedup.push(head.request, record.lane, record.at, head.hlc.ms(), answer);
+    dedup.push(head.request, record.lane, record.at, head.hlc.ms(), reply);
 }
 
 /// Forgets the lane's numbers that are not in the log. What is in it is laid over the lane again.
