@@ -13,8 +13,8 @@ use thiserror::Error;
 use super::kept::{Change, Kept};
 use crate::replication::action::Action;
 use crate::replication::message::Message;
-use crate::replication::register::voter::Slot;
 use crate::replication::register::Voter;
+use crate::replication::register::voter::Slot;
 use crate::replication::rules::Rules;
 
 /// Why a node is not made a voter. Nothing was changed.
