@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use common::ids::{Lane, Lsn, NodeId};
 
 use crate::binlog::{LogPosition, LogReader};
+use crate::lane::MARK_BYTES;
 use crate::replication::message::Records;
 use scan::Scan;
 
@@ -31,6 +32,9 @@ const QUEUE: usize = 1024;
 const JOB_BYTES_MAX: usize = 4 << 20;
 /// Bodies that one pass looks at, at most.
 const SCAN_BYTES_MAX: usize = 32 << 20;
+
+// A pass comes as far as the first record that it is made for, however calm its lane is.
+const _: () = assert!((SCAN_BYTES_MAX as u64) > MARK_BYTES);
 
 /// Answers to one node that need old records.
 #[derive(Debug)]

@@ -168,6 +168,5 @@ fn apply_official(store: &mut Store, lane: &mut OpenedLane) -> Result<(), String
         let mark = (entry.log.segment, entry.log.offset);
         store.apply(&record.head, &record.mutations, mark).map_err(|error| error.to_string())?;
     }
-    drop(lane.backlog.take_void());
     Ok(())
 }

@@ -13,8 +13,8 @@ use super::position::LogPosition;
 
 /// Bytes of a frame before its body.
 pub(super) const HEAD_BYTES: usize = 8;
-/// Longest body of a record, in bytes.
-pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Longest body of a record, in bytes: followers get it in one frame, with what stands around it.
+pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - (1 << 10);
 /// Bytes of a control frame's body: the durable position and the kind.
 const CONTROL_BODY_BYTES: usize = 17;
 /// Bytes of a whole control frame.

@@ -1,7 +1,7 @@
 //! Changed keys as a layer over another [`View`]: what a batch sees of its own earlier writes, and
 //! what a lane's leader sees of its pending records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
@@ -57,6 +57,12 @@ impl Changes {
         self.headers -= usize::from(is_header(&old.stored));
         self.bytes -= key_bytes + old.stored.len();
         self.weak -= usize::from(old.weak);
+    }
+
+    /// The records with weak content.
+    pub fn weak(&self) -> BTreeSet<Lsn> {
+        let changes = self.by_key.values().filter(|change| change.weak);
+        if self.weak == 0 { BTreeSet::new() } else { changes.map(|change| change.lsn).collect() }
     }
 
     /// Removes everything.

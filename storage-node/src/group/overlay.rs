@@ -4,7 +4,7 @@
 //! official. When records became official and were applied, [`Overlay::drop_through`] removes them.
 //! A key that a later pending record changed again stays, with the later content.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use common::address::{Address, Field, Object};
@@ -64,6 +64,12 @@ impl Overlay {
     #[must_use]
     pub fn has_weak(&self) -> bool {
         self.changes.has_weak()
+    }
+
+    /// The records of which some content is weak, and was not changed again.
+    #[must_use]
+    pub fn weak(&self) -> BTreeSet<Lsn> {
+        self.changes.weak()
     }
 
     /// Bytes of the pending keys and contents.

@@ -2,8 +2,9 @@
 //! they are to be applied: pending ones of a leader, received ones of a follower.
 //!
 //! Applied is only what is official (guarantees 3); what lies behind the end of an older stream is
-//! void and set aside, to be offered to the leader again (guarantees 2.5). Followers are served from
-//! here too, so that the log is read only for those that are far behind.
+//! void (guarantees 2.5) and dropped: it was never official, so no client was told that it was
+//! applied, but for `acks: 1`. Followers are served from here too, so that the log is read only for
+//! those that are far behind.
 
 use std::collections::VecDeque;
 
@@ -29,8 +30,6 @@ pub struct Entry {
 pub struct Backlog {
     /// Ordered by position.
     entries: VecDeque<Entry>,
-    /// Taken out of `entries` as void, in order.
-    void: Vec<Entry>,
     bytes: usize,
 }
 
@@ -74,9 +73,8 @@ impl Backlog {
     /// `chain` is what counts of the older streams
     /// ([`Holdings::chain`](crate::replication::position::Holdings::chain)). It is asked only about
     /// streams older than the official one, of which every later chain says the same, as their ends
-    /// stand in a first record that is official. What it does not count is void:
-    /// [`take_void`](Self::take_void). A chain without the official stream says nothing; what it
-    /// would decide stays.
+    /// stand in a first record that is official. What it does not count is void and dropped. A chain
+    /// without the official stream says nothing; what it would decide stays.
     pub fn pop_official(&mut self, official: Position, chain: &[Position]) -> Option<Entry> {
         loop {
             let at = self.entries.front()?.at;
@@ -88,27 +86,17 @@ impl Backlog {
                 end_of(chain, at.epoch).is_some_and(|end| at.lsn <= end)
             };
             let entry = self.entries.pop_front()?;
+            self.bytes -= entry.body.len();
             if counts {
-                self.bytes -= entry.body.len();
                 return Some(entry);
             }
-            self.void.push(entry);
         }
     }
 
-    /// The void records that [`pop_official`](Self::pop_official) came upon, in order; they are not
-    /// kept any longer.
-    #[must_use]
-    pub fn take_void(&mut self) -> Vec<Entry> {
-        let void = std::mem::take(&mut self.void);
-        self.bytes -= void.iter().map(|entry| entry.body.len()).sum::<usize>();
-        void
-    }
-
-    /// The first place in the log that is needed for what is here, void records included.
+    /// The first place in the log that is needed for what is here.
     #[must_use]
     pub fn oldest_log(&self) -> Option<LogPosition> {
-        let mut oldest = self.void.iter().map(|entry| entry.log).min();
+        let mut oldest: Option<LogPosition> = None;
         let mut first = 0;
         while let Some(entry) = self.entries.get(first) {
             // The first of a stream is its oldest.
@@ -121,7 +109,7 @@ impl Backlog {
         oldest
     }
 
-    /// Length of all bodies, void records included.
+    /// Length of all bodies.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -191,11 +179,8 @@ mod tests {
         let mut backlog = filled(&[(3, 1), (3, 2), (3, 3), (5, 1), (7, 1), (7, 2)]);
         let chain = [at(3, 2), at(7, 2)];
         assert_eq!(pop_all(&mut backlog, at(3, 1), &chain), [at(3, 1)]);
-        assert!(backlog.take_void().is_empty(), "nothing newer than stream 3 is official");
+        assert_eq!(backlog.len(), 5, "nothing newer than stream 3 is official");
         assert_eq!(pop_all(&mut backlog, at(7, 1), &chain), [at(3, 2), at(7, 1)]);
-        assert_eq!(backlog.oldest_log(), Some(LogPosition::new(1, 2)), "void records are needed");
-        let void = backlog.take_void();
-        assert_eq!(void.iter().map(|entry| entry.at).collect::<Vec<_>>(), [at(3, 3), at(5, 1)]);
         assert_eq!(backlog.oldest_log(), Some(LogPosition::new(1, 5)));
         assert_eq!((backlog.len(), backlog.bytes()), (1, 3));
     }
@@ -204,7 +189,6 @@ mod tests {
     fn a_chain_without_the_official_stream_decides_nothing() {
         let mut backlog = filled(&[(3, 1), (3, 2)]);
         assert!(pop_all(&mut backlog, at(5, 1), &[at(3, 1)]).is_empty());
-        assert!(backlog.take_void().is_empty());
         assert_eq!(backlog.len(), 2);
     }
 
@@ -227,7 +211,6 @@ mod tests {
         Push(u64, bool),
         /// Stream and number that became official.
         Official(u64, u64),
-        TakeVoid,
         Look(u64, u64, u64),
     }
 
@@ -235,7 +218,6 @@ mod tests {
         prop_oneof![
             6 => (1..5u64, prop::bool::weighted(0.1)).prop_map(|(s, again)| Step::Push(s, again)),
             2 => (1..5u64, 0..12u64).prop_map(|(epoch, lsn)| Step::Official(epoch, lsn)),
-            1 => Just(Step::TakeVoid),
             1 => (1..5u64, 0..9u64, 0..9u64).prop_map(|(e, first, last)| Step::Look(e, first, last)),
         ]
     }
@@ -244,7 +226,6 @@ mod tests {
     #[derive(Default)]
     struct Model {
         entries: BTreeMap<Position, Entry>,
-        void: BTreeMap<Position, Entry>,
     }
 
     impl Model {
@@ -253,19 +234,13 @@ mod tests {
             let below: Vec<_> = self.entries.range(..=official).map(|(at, _)| *at).collect();
             let mut applied = Vec::new();
             for at in below {
-                let entry = self.entries.remove(&at).unwrap();
+                self.entries.remove(&at);
                 let end = ends[usize::try_from(at.epoch.0).unwrap()];
                 if at.epoch == official.epoch || at.lsn.0 <= end {
                     applied.push(at);
-                } else {
-                    self.void.insert(at, entry);
                 }
             }
             applied
-        }
-
-        fn all(&self) -> impl Iterator<Item = &Entry> {
-            self.entries.values().chain(self.void.values())
         }
     }
 
@@ -300,10 +275,6 @@ mod tests {
                         let applied = pop_all(&mut backlog, official, &chain);
                         prop_assert_eq!(applied, model.official(official, &ends));
                     }
-                    Step::TakeVoid => {
-                        let void = std::mem::take(&mut model.void).into_values();
-                        prop_assert_eq!(backlog.take_void(), void.collect::<Vec<_>>());
-                    }
                     Step::Look(epoch, first, last) => {
                         let (from, to) = (at(epoch, first), at(epoch, last));
                         prop_assert_eq!(backlog.get(from), model.entries.get(&from));
@@ -313,8 +284,9 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(backlog.len(), model.entries.len());
-                prop_assert_eq!(backlog.oldest_log(), model.all().map(|entry| entry.log).min());
-                let bytes: usize = model.all().map(|entry| entry.body.len()).sum();
+                let oldest = model.entries.values().map(|entry| entry.log).min();
+                prop_assert_eq!(backlog.oldest_log(), oldest);
+                let bytes: usize = model.entries.values().map(|entry| entry.body.len()).sum();
                 prop_assert_eq!(backlog.bytes(), bytes);
             }
         }

@@ -1,8 +1,9 @@
 //! Where in the log the records of one lane stand: sparse marks, from which a record is found by
 //! reading on a little.
 //!
-//! A stream's first record has a mark, then every [`MARK_EVERY`]th, and the first in each segment of
-//! the log, so that releasing segments never takes the mark of a record that is left.
+//! A stream's first record has a mark, then every [`MARK_EVERY`]th, one that stands [`MARK_BYTES`] or
+//! more behind the last mark, and the first in each segment of the log, so that releasing segments
+//! never takes the mark of a record that is left.
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,9 @@ use crate::replication::position::Position;
 
 /// Numbers from one mark of a stream to the next in the same segment.
 const MARK_EVERY: u64 = 64;
+/// Bytes of log from one mark of a stream to the next record that has none, at most: so much is read
+/// in vain before a record is found.
+pub const MARK_BYTES: u64 = 1 << 20;
 
 /// See the module. A mark takes 24 bytes.
 #[derive(Debug, Default)]
@@ -35,8 +39,7 @@ impl StreamIndex {
             Ok(place) => {
                 let Some((_, marks)) = self.streams.get_mut(place) else { return };
                 let due = marks.back().is_none_or(|(lsn, before)| {
-                    at.lsn.0 >= lsn.0 + MARK_EVERY
-                        || (at.lsn > *lsn && log.segment > before.segment)
+                    at.lsn.0 >= lsn.0 + MARK_EVERY || (at.lsn > *lsn && is_far(*before, log))
                 });
                 if due {
                     marks.push_back((at.lsn, log));
@@ -78,6 +81,10 @@ impl StreamIndex {
     }
 }
 
+fn is_far(before: LogPosition, log: LogPosition) -> bool {
+    log.segment > before.segment || log.offset >= before.offset + MARK_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -86,6 +93,18 @@ mod tests {
 
     fn at(epoch: u64, lsn: u64) -> Position {
         Position { epoch: Epoch(epoch), lsn: Lsn(lsn) }
+    }
+
+    /// Other lanes may write much between two records of a calm one.
+    #[test]
+    fn a_record_is_found_within_a_mebibyte_of_its_mark() {
+        let mut index = StreamIndex::default();
+        let place = |lsn: u64| LogPosition::new(1, lsn * 700_000);
+        (1..=60).for_each(|lsn| index.note(at(3, lsn), place(lsn)));
+        for lsn in 1..=60 {
+            let (_, mark) = index.find(at(3, lsn)).unwrap();
+            assert!(place(lsn).offset - mark.offset < MARK_BYTES, "{lsn}");
+        }
     }
 
     #[test]

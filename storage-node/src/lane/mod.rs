@@ -13,5 +13,5 @@ pub mod retention;
 
 pub use backlog::{Backlog, Entry};
 pub use dedup::{DEDUP_BYTES_DEFAULT, DedupWindow, Kept};
-pub use index::StreamIndex;
+pub use index::{MARK_BYTES, StreamIndex};
 pub use retention::{Keep, Lack, Retention};

@@ -25,7 +25,7 @@ pub enum Action {
     AppendFirst(Lane, Head),
     /// The lane is official up to here: apply, answer.
     Official(Lane, Position),
-    /// Held but void: offer again to the leader under the request ids.
+    /// Held but void: these records are never applied.
     Void(Lane, Vec<Span>),
     /// This server leads the lane: its lease is wanted from now on.
     Leads(Term),

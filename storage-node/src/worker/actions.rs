@@ -12,6 +12,7 @@ use crate::replication::member::messages::addressee;
 use crate::replication::message::{Message, Term};
 use crate::replication::wire;
 use crate::worker::core::Core;
+use crate::worker::group::Group;
 use crate::worker::lead::{LeadLane, Service};
 use crate::worker::protocol::NONE;
 
@@ -23,9 +24,10 @@ impl Core {
         actions: &mut Vec<Action>,
         bodies: &[B],
     ) {
+        self.take_away(id, actions);
         let mut rest = actions.drain(..);
         while let Some(action) = rest.next() {
-            let Some(group) = self.groups.get_mut(&id) else { return };
+            let Some(group) = self.groups.get_mut(&id).filter(|group| !group.left) else { return };
             match action {
                 Action::Append(lane, range) => {
                     group.appending = true;
@@ -57,6 +59,32 @@ impl Core {
                     return self.store(ticket, changes);
                 }
                 action => self.act(id, action),
+            }
+        }
+    }
+
+    /// What ends a lane's service does not wait behind something that has to be durable first: until
+    /// then writes would be evaluated that the protocol takes no more. Carried out again in its place
+    /// among the others, it finds nothing to do.
+    fn take_away(&mut self, id: LogicGroup, actions: &[Action]) {
+        let waits = |group: &Group| group.appending || group.waits.is_some();
+        let defers = |action: &Action| {
+            matches!(
+                action,
+                Action::StorePromise(..)
+                    | Action::StoreSlot(..)
+                    | Action::Append(..)
+                    | Action::AppendFirst(..)
+            )
+        };
+        if !actions.iter().any(defers) && !self.groups.get(&id).is_some_and(waits) {
+            return;
+        }
+        for action in actions {
+            match action {
+                Action::Ended(term) => self.on_ended(*term),
+                Action::Holds(term) => drop(self.set_service(*term, Service::Holding)),
+                _ => {}
             }
         }
     }
@@ -129,7 +157,7 @@ impl Core {
 
     fn on_serves(&mut self, term: Term) {
         let parked = self.set_service(term, Service::Serving);
-        let parked = parked.map(|lead| std::mem::take(&mut lead.parked)).unwrap_or_default();
+        let parked = parked.map(LeadLane::take_parked).unwrap_or_default();
         tracing::debug!(lane = %term.lane, since = term.since.0, "lane served");
         // Between inputs of the protocol: what is evaluated now must still be led when it is appended.
         self.resumed.extend(parked);
@@ -170,7 +198,7 @@ impl Core {
             peer.fail(id, &gone);
             self.touch(&peer);
         }
-        for request in lead.parked {
+        for request in lead.take_parked() {
             request.peer.fail(request.id, &gone);
             self.touch(&request.peer);
         }

@@ -183,6 +183,7 @@ fn take_requests(
         match frame.kind {
             FrameType::Request => core.execute(sender, frame.id, frame.body),
             FrameType::Peer if peer.role == Role::Node => {
+                core.settle();
                 core.on_peer_frame(NodeId::of_name(&peer.name), frame.body)?;
             }
             kind => {

@@ -34,6 +34,9 @@ use crate::worker::turn::Turn;
 /// With so many bytes of records that are not official, a lane takes no more writes: a server in
 /// step, or the voters that could take it out of R, do not answer (I14).
 const BACKLOG_BYTES_MAX: usize = 64 << 20;
+/// With so many bytes of answers and requests that wait for records to become official, or for a
+/// hand-over, a lane takes no more requests (I14).
+const KEPT_BYTES_MAX: usize = 64 << 20;
 /// Most objects of one scan page.
 const SCAN_MAX: u32 = 10_000;
 
@@ -154,7 +157,7 @@ impl Core {
             Ok(Service::Holding) => {
                 let request = ParkedRequest { peer: Rc::clone(peer), id, request: body.to_vec() };
                 if let Some(lead) = self.lead_mut(head.lane) {
-                    lead.parked.push(request);
+                    lead.park(request);
                 }
                 return;
             }
@@ -171,7 +174,7 @@ impl Core {
     }
 
     /// What holds for every operation, before anything is looked up.
-    fn check(&self, head: &RequestHead, op: &Op<'_>) -> Result<Service, Failure> {
+    pub(super) fn check(&self, head: &RequestHead, op: &Op<'_>) -> Result<Service, Failure> {
         let node = &self.shared.name;
         let (lane, fail) = (head.lane, |code, why: String| {
             Err(Failure::new(code, format!("{} ({node}): {why}", head.lane.group)))
@@ -197,6 +200,13 @@ impl Core {
                 _ => return Err(self.not_leading(group, lane)),
             },
         };
+        if lead.is_some_and(|lead| lead.kept_bytes() > KEPT_BYTES_MAX) {
+            let why = format!(
+                "over {} MiB of answers wait for the servers in step; try again",
+                KEPT_BYTES_MAX >> 20
+            );
+            return fail(FailureCode::Busy, why);
+        }
         if op.is_read() {
             return Ok(service);
         }

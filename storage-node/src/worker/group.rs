@@ -144,6 +144,17 @@ impl Group {
         }
     }
 
+    /// The group takes no further part in the protocol until a restart, and says nothing more: what it
+    /// counts as held may not be in the log.
+    pub(crate) fn leave(&mut self, reason: &str) {
+        self.left = true;
+        self.stop(reason);
+        self.waits = None;
+        self.inputs.clear();
+        self.appending = false;
+        self.after_append.clear();
+    }
+
     pub(crate) fn lane(&self, server: ServerIndex) -> Option<&LaneData> {
         self.lanes.get(usize::from(server.0))
     }

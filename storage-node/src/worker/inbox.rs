@@ -128,7 +128,7 @@ pub(crate) async fn run(
                 Some(message) => on_message(&worker, message),
                 None => return,
             },
-            _ = tick.tick() => worker.core.borrow_mut().maintain(),
+            _ = tick.tick() => worker.turn(Core::maintain),
         }
     }
 }

@@ -41,10 +41,12 @@ pub(crate) struct LeadLane {
     pub(crate) writes: VecDeque<(Lsn, WaitingWrite)>,
     /// What waits for records to become official, in the order of arrival.
     held: VecDeque<(Lsn, Held)>,
+    /// Bytes of what is held and parked.
+    kept_bytes: usize,
     /// Official writes that hold on fewer servers than asked for.
     pub(crate) short: Vec<ShortWrite>,
     /// Requests that arrived while a hand-over is under way.
-    pub(crate) parked: Vec<ParkedRequest>,
+    parked: Vec<ParkedRequest>,
 }
 
 /// A write's answer that may not be sent yet.
@@ -87,6 +89,13 @@ pub(crate) struct WaitingAnswer {
 }
 
 impl Held {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Answer(answer) => answer.body.len(),
+            Self::Walk(request) => request.request.len(),
+        }
+    }
+
     /// Who waits.
     pub(crate) fn asker(self) -> (Rc<Peer>, u64) {
         match self {
@@ -110,6 +119,7 @@ impl LeadLane {
             wants_sync: false,
             writes: VecDeque::new(),
             held: VecDeque::new(),
+            kept_bytes: 0,
             short: Vec::new(),
             parked: Vec::new(),
         }
@@ -117,7 +127,26 @@ impl LeadLane {
 
     /// Keeps something back until everything that has a number now is official.
     pub(crate) fn hold(&mut self, held: Held) {
+        self.kept_bytes += held.bytes();
         self.held.push_back((self.last, held));
+    }
+
+    /// Keeps a request back until the lane is served again.
+    pub(crate) fn park(&mut self, request: ParkedRequest) {
+        self.kept_bytes += request.request.len();
+        self.parked.push(request);
+    }
+
+    /// The requests that were parked, in the order of their arrival.
+    pub(crate) fn take_parked(&mut self) -> Vec<ParkedRequest> {
+        let parked = std::mem::take(&mut self.parked);
+        self.kept_bytes -= parked.iter().map(|request| request.request.len()).sum::<usize>();
+        parked
+    }
+
+    /// Bytes of the answers and requests that are kept back.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Whether something is kept back.
@@ -128,12 +157,16 @@ impl LeadLane {
     /// The next thing that was kept back and need not be any more.
     pub(crate) fn pop_held(&mut self) -> Option<Held> {
         let official = self.official;
-        self.held.pop_front_if(|(lsn, _)| *lsn <= official).map(|(_, held)| held)
+        let (_, held) = self.held.pop_front_if(|(lsn, _)| *lsn <= official)?;
+        self.kept_bytes -= held.bytes();
+        Some(held)
     }
 
     /// Everything that was kept back.
     pub(crate) fn take_held(&mut self) -> impl Iterator<Item = Held> + use<> {
-        std::mem::take(&mut self.held).into_iter().map(|(_, held)| held)
+        let held = std::mem::take(&mut self.held);
+        self.kept_bytes -= held.iter().map(|(_, held)| held.bytes()).sum::<usize>();
+        held.into_iter().map(|(_, held)| held)
     }
 
     /// Forgets every number that is not in the log. Returns the answers that told about them. The
@@ -144,7 +177,10 @@ impl LeadLane {
         let mut void = Vec::new();
         for (lsn, held) in std::mem::take(&mut self.held) {
             match held {
-                Held::Answer(answer) if lsn > self.appended => void.push(answer),
+                Held::Answer(answer) if lsn > self.appended => {
+                    self.kept_bytes -= answer.body.len();
+                    void.push(answer);
+                }
                 held => self.held.push_back((lsn.min(self.appended), held)),
             }
         }

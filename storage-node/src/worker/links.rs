@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use common::ids::{LogicGroup, NodeId, VoterGeneration};
+use common::limits::FRAME_BYTES_MAX;
 use common::wire::frame::FrameType;
 
 use crate::replication::wire;
@@ -52,6 +53,10 @@ pub(crate) struct Links {
 impl Links {
     /// Frames say from now on that this voter set is known here.
     pub(crate) fn set_generation(&mut self, generation: VoterGeneration) {
+        // What was begun says that the older one is.
+        for link in self.nodes.values_mut().flat_map(|node| &mut node.links) {
+            link.close_frame();
+        }
         self.generation = generation;
     }
 
@@ -89,7 +94,15 @@ impl Links {
         if link.body.is_empty() {
             wire::put_generation(&mut link.body, generation);
         }
+        let start = link.body.len();
         encode(&mut link.body);
+        if link.body.len() > FRAME_BYTES_MAX {
+            // A long record: it fits in a frame of its own.
+            let message = link.body.split_off(start);
+            link.close_frame();
+            wire::put_generation(&mut link.body, generation);
+            link.body.extend_from_slice(&message);
+        }
         if link.body.len() > FRAME_BYTES {
             link.close_frame();
         }

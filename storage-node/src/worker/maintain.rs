@@ -30,7 +30,10 @@ const LOG_KEPT_BYTES: u64 = 64 << 20;
 impl Core {
     /// Once a tick.
     pub(crate) fn maintain(&mut self) {
-        self.begin_turn();
+        if let Some(cause) = self.shared.control.failed().map(str::to_owned) {
+            // Promises that are never durable would keep lanes from whoever can serve them.
+            self.leave(&cause);
+        }
         self.reclaim();
         self.measure_memtables();
         let stepped = f64::from(u8::from(self.clock.stepped()));

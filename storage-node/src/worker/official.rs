@@ -47,6 +47,14 @@ impl Core {
         self.links.close_frames(|peer| touch(touched, peer));
     }
 
+    /// Has the writes of the turn appended: what was evaluated must still be led when it gets its
+    /// number.
+    pub(crate) fn settle(&mut self) {
+        if !self.turn.runs.is_empty() {
+            self.end_turn();
+        }
+    }
+
     fn appended(&mut self, turn: &Turn, first: LogPosition, end: LogPosition) {
         for (index, record) in turn.records.iter().enumerate() {
             self.keep(turn, index, record, turn.batch.position(first, index), end);
@@ -167,8 +175,7 @@ impl Core {
         self.leave(&cause);
         // Where nobody else could go on either.
         if let Some(group) = self.groups.get_mut(&id) {
-            group.left = true;
-            group.stop(&cause);
+            group.leave(&cause);
         }
     }
 
@@ -232,7 +239,6 @@ impl Core {
             }
             group.apply(&entry.body, entry.log);
         }
-        drop(backlog.take_void());
         if let Some(first_ms) = first_ms {
             // From its evaluation at the leader to its application here.
             let lag_ms = self.wall_ms.saturating_sub(first_ms);
@@ -253,7 +259,8 @@ impl Core {
         let Some(lead) = data.lead.as_mut().filter(|lead| lead.term.since == at.epoch) else {
             return;
         };
-        lead.official = at.lsn;
+        // What waited behind something durable may come after what did not.
+        lead.official = lead.official.max(at.lsn);
         // Until a record that must be durable is there again.
         lead.wants_sync &= lead.official < lead.last;
         lead.overlay.drop_through(at.lsn);
@@ -331,7 +338,9 @@ impl Core {
         for (lane, at) in lanes {
             self.answer_weak(lane, at);
             let now_ms = self.mono_ms;
-            let Some(group) = self.groups.get_mut(&lane.group) else { continue };
+            // One that has left counts records as held that are not in its log.
+            let group = self.groups.get_mut(&lane.group).filter(|group| !group.left);
+            let Some(group) = group else { continue };
             let mut actions = std::mem::take(&mut self.actions);
             group.replica.on_durable(now_ms, lane, at, &mut actions);
             self.carry_out(lane.group, &mut actions, NONE);
@@ -467,11 +476,16 @@ fn note_request(
 fn take_back(group: &mut Group, lane: Lane) -> Vec<WaitingAnswer> {
     let Some(data) = group.lane_mut(lane.server) else { return Vec::new() };
     let Some(lead) = &mut data.lead else { return Vec::new() };
+    if lead.last == lead.appended {
+        return Vec::new(); // A record of the same turn did it.
+    }
+    let weak = lead.overlay.weak();
     let void = lead.take_back();
     let all = Span { epoch: lead.term.since, first: Lsn(1), last: lead.appended };
     for entry in data.backlog.range(all) {
         if let Ok(record) = LogRecord::decode(&entry.body) {
-            lead.overlay.push(entry.at.lsn, false, record.mutations.iter().copied());
+            let lsn = entry.at.lsn;
+            lead.overlay.push(lsn, weak.contains(&lsn), record.mutations.iter().copied());
         }
     }
     void

@@ -5,7 +5,7 @@
 
 use common::codec::Reader;
 use common::ids::{Lane, LogicGroup, NodeId};
-use common::log_record;
+use common::log_record::LogRecord;
 use common::register::{Register, VoterSet};
 
 use crate::control::{Change, ControlEvent, Request};
@@ -83,12 +83,7 @@ impl Core {
         }
         let mut actions = std::mem::take(&mut self.actions);
         let hot = matches!(message, Message::Pull(_));
-        match message {
-            Message::Register { group: of, ballot, step } => {
-                group.replica.on_voter(now_ms, from, (of, ballot), step, &mut actions);
-            }
-            message => group.replica.on_message(now_ms, from, message, &mut actions),
-        }
+        group.replica.on_message(now_ms, from, message, &mut actions);
         self.carry_out(id, &mut actions, NONE);
         self.actions = actions;
         if hot { self.soon(id) } else { self.on_group_timeout(id) }
@@ -97,15 +92,14 @@ impl Core {
     /// Records arrived from a leader.
     pub(super) fn on_records<B: AsRef<[u8]>>(&mut self, id: LogicGroup, arrived: &Arrived<B>) {
         let now_ms = self.mono_ms;
-        // A node that cannot keep records makes no progress, and so leaves R.
-        if self.shared.write_refusal().is_some() {
-            return;
-        }
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        if group.left || group.stopped.is_some() {
-            return;
-        }
+        let refuses = self.shared.write_refusal().is_some();
+        let Some(group) = self.groups.get_mut(&id).filter(|group| !group.left) else { return };
         let Arrived { from, records, safe_ms, sync, bodies } = arrived;
+        if refuses || group.stopped.is_some() {
+            // A node that cannot keep records makes no progress, and so leaves R when there are any.
+            // Its leader lives all the same.
+            return group.replica.on_heartbeat(now_ms, *from, records.term);
+        }
         if group.waits.is_some() {
             if group.inputs.len() < INPUTS_MAX {
                 let bodies = bodies.iter().map(|body| body.as_ref().to_vec()).collect();
@@ -174,7 +168,7 @@ impl Core {
         for term in refused {
             let (id, now_ms) = (term.lane.group, self.mono_ms);
             let Some(group) = self.groups.get_mut(&id) else { continue };
-            if group.waits.is_some() {
+            if group.left || group.waits.is_some() {
                 continue;
             }
             let mut actions = std::mem::take(&mut self.actions);
@@ -212,6 +206,12 @@ impl Core {
         self.links.set_generation(set.generation);
         self.leases.set_voters(set.voters.clone());
         self.voters = set;
+        // Grants of voters that left count no more.
+        for lane in self.groups.values_mut().flat_map(|group| &mut group.lanes) {
+            if let Some(lead) = &mut lane.lead {
+                lead.lease_until_ms = self.leases.until_ms(lead.term).unwrap_or(0);
+            }
+        }
         let ids: Vec<LogicGroup> = self.groups.keys().copied().collect();
         for id in ids {
             if let Some(group) = self.groups.get_mut(&id) {
@@ -321,13 +321,8 @@ impl Core {
             if !group.replica.register().is_none_or(others) {
                 continue;
             }
-            group.left = true;
-            group.stop(cause);
-            group.waits = None;
-            group.inputs.clear();
-            group.appending = false;
-            group.after_append.clear();
             ended.extend(group.terms());
+            group.leave(cause);
         }
         ended.into_iter().for_each(|term| self.on_ended(term));
     }
@@ -370,14 +365,15 @@ fn is_for_voter(message: &Message) -> bool {
 
 /// What the protocol sees of a record, if it is one of this lane.
 fn head_of(body: &[u8], lane: Lane) -> Result<Head, String> {
-    let head = log_record::decode_head(body).map_err(|error| error.to_string())?;
+    // All of it: what is in the log has to be readable at the next start.
+    let record = LogRecord::decode(body).map_err(|error| error.to_string())?;
+    let head = record.head;
     if head.stream.lane != lane {
         return Err(format!("a record of {} among those of {lane}", head.stream));
     }
-    let ends = log_record::decode_ends(body).map_err(|error| error.to_string())?;
     let position = |(epoch, lsn)| Position { epoch, lsn };
     Ok(Head {
         at: Position { epoch: head.stream.epoch, lsn: head.lsn },
-        ends: ends.map(|ends| ends.into_iter().map(position).collect()),
+        ends: record.ends.map(|ends| ends.into_iter().map(position).collect()),
     })
 }

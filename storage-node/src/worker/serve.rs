@@ -4,12 +4,16 @@
 use common::ids::{Lane, NodeId};
 use common::log_record;
 
+use crate::binlog::BODY_BYTES_MAX;
 use crate::catch_up::{CaughtUp, Job, Want};
 use crate::replication::message::Records;
 use crate::replication::position::{Position, Span};
 use crate::replication::wire::{self, RecordsWriter};
 use crate::worker::core::Core;
 use crate::worker::group::LaneData;
+
+// What the log takes can be sent.
+const _: () = assert!(BODY_BYTES_MAX <= wire::RECORD_BYTES_MAX);
 
 /// One answer ends behind the record that makes it longer than this.
 const ANSWER_BYTES: usize = 1 << 20;

@@ -7,7 +7,7 @@ use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, Lsn, Stream};
 use common::log_record::{LogHead, LogRecordWriter};
 use common::op::{Action, Op};
-use common::version::Version;
+use common::version::{HLC_AHEAD_MS_MAX, Version};
 use common::wire::request::RequestHead;
 use common::wire::response;
 
@@ -45,6 +45,9 @@ impl Core {
             // An earlier attempt may be in this very turn, as after a hand-over that did not come
             // about.
             self.end_turn();
+            if let Err(failure) = self.check(head, op) {
+                return peer.fail(id, &failure);
+            }
         }
         match self.before(head) {
             Before::New => self.evaluate(peer, id, head, op),
@@ -74,7 +77,9 @@ impl Core {
             }
         }
         let first_sent_ms = self.wall_ms.saturating_sub(u64::from(head.age_ms));
-        if head.attempt > 0 && first_sent_ms <= self.dedup.begins_ms() {
+        // The window's times are those of leaders whose clocks may have been behind this one.
+        let known_ms = self.dedup.begins_ms().saturating_add(HLC_AHEAD_MS_MAX);
+        if head.attempt > 0 && self.dedup.begins_ms() > 0 && first_sent_ms <= known_ms {
             return Before::Forgotten;
         }
         Before::New
@@ -84,9 +89,7 @@ impl Core {
     /// it asks for: a repetition is told no more than the first attempt would have been.
     fn repeat(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, at: Position, reply: &[u8]) {
         metrics::counter!("fdht_node_repeated_requests_total").increment(1);
-        // A little before the proxy stops waiting, so that it hears on how many servers a write is.
-        let remaining_ms = u64::from(head.remaining_ms);
-        let deadline_ms = self.mono_ms + remaining_ms - (remaining_ms / 10).min(ANSWER_MS);
+        let deadline_ms = self.answer_by_ms(head);
         let Some(lead) = self.lead_mut(head.lane) else { return };
         let body = [&[response::OUTCOME_REPLY], reply].concat();
         let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
@@ -153,9 +156,7 @@ impl Core {
         start: usize,
     ) {
         let (lane, node) = (head.lane, self.shared.node);
-        // A little before the proxy stops waiting, so that it hears on how many servers a write is.
-        let remaining_ms = u64::from(head.remaining_ms);
-        let deadline_ms = self.mono_ms + remaining_ms - (remaining_ms / 10).min(ANSWER_MS);
+        let deadline_ms = self.answer_by_ms(head);
         let group = self.groups.get_mut(&lane.group);
         let data = group.and_then(|group| group.lane_mut(lane.server));
         let Some(lead) = data.and_then(|data| data.lead.as_mut()) else { return };
@@ -184,6 +185,12 @@ impl Core {
             }
             Err(error) => peer.fail(id, &Failure::new(FailureCode::OverLimit, error.to_string())),
         }
+    }
+
+    /// A little before the proxy stops waiting, so that it hears on how many servers a write is.
+    fn answer_by_ms(&self, head: &RequestHead) -> u64 {
+        let remaining_ms = u64::from(head.remaining_ms);
+        self.mono_ms + remaining_ms - (remaining_ms / 10).min(ANSWER_MS)
     }
 
     /// A write that changed nothing tells about the present, like a read: if that is pending, its

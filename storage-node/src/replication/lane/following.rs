@@ -153,6 +153,15 @@ impl LaneReplica {
         self.pull(now_ms, actions);
     }
 
+    /// The leader was heard, and that is all.
+    pub(crate) fn on_heartbeat(&mut self, now_ms: u64, from: NodeId, term: Term) {
+        if let Role::Following(following) = &mut self.role
+            && (following.leader, following.since) == (from, term.since)
+        {
+            following.heard_ms = now_ms;
+        }
+    }
+
     /// Records that this server lacks have left the log of whom it asked. A leader cannot begin its
     /// stream without them: it gives the lane up for the server that has them.
     pub(crate) fn on_reseed(&mut self, term: Term, actions: &mut Vec<Action>) -> Option<NodeId> {

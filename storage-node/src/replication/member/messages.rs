@@ -4,7 +4,7 @@ use common::ids::{Lane, LogicGroup, NodeId};
 
 use super::group::GroupReplica;
 use crate::replication::action::Action;
-use crate::replication::message::{Message, Records};
+use crate::replication::message::{Message, Records, Term};
 use crate::replication::position::Head;
 
 impl GroupReplica {
@@ -65,6 +65,14 @@ impl GroupReplica {
             | Message::Renew { .. }
             | Message::Granted { .. }
             | Message::AskRegister { .. } => {}
+        }
+    }
+
+    /// Records arrived that this server cannot keep. Their leader lives, but they are not held; the
+    /// next pull waits for its time.
+    pub fn on_heartbeat(&mut self, now_ms: u64, from: NodeId, term: Term) {
+        if let Some(lane) = self.lane_mut(term.lane) {
+            lane.on_heartbeat(now_ms, from, term);
         }
     }
 

@@ -18,8 +18,12 @@ pub struct Grants {
 impl Grants {
     /// A renewal arrived and was granted.
     pub fn grant(&mut self, now_ms: u64, lane: Lane, since: Epoch) {
-        self.ends_ms.retain(|_, end_ms| *end_ms > now_ms);
         self.ends_ms.insert((lane, since), now_ms + LEASE_VOTER_MS);
+    }
+
+    /// Forgets what ended.
+    pub fn expire(&mut self, now_ms: u64) {
+        self.ends_ms.retain(|_, end_ms| *end_ms > now_ms);
     }
 
     /// The leader itself gave the lane up.

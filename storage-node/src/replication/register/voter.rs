@@ -121,6 +121,7 @@ impl Voter {
         }
         let (granted, refused): (Vec<Term>, Vec<Term>) =
             terms.iter().copied().partition(|term| self.may_grant(from, *term));
+        self.grants.expire(now_ms);
         for term in &granted {
             self.grants.grant(now_ms, term.lane, term.since);
         }

@@ -28,5 +28,5 @@ mod tests;
 pub use fields::{NUMBER_MAX, TERMS_MAX};
 pub use frame::{check_peer_frame, put_generation, take_generation};
 pub use message::{Incoming, put_message, put_needs_reseed, put_voters, take};
-pub use records::{BODIES_MAX, RecordsWriter};
+pub use records::{BODIES_MAX, RECORD_BYTES_MAX, RecordsWriter};
 pub use slot::{put_slot, take_slot};

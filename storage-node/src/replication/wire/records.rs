@@ -11,6 +11,11 @@ use crate::replication::timing::RECORDS_MAX;
 /// Most records of one message.
 pub const BODIES_MAX: usize = 1_024;
 
+/// Bytes of one message, but for one with a single record.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// The longest record that a frame holds, with what stands around it.
+pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX - 1_024;
+
 // An answer has room for all records of its spans, and a later leader may send more.
 const _: () = assert!(BODIES_MAX as u64 == 4 * RECORDS_MAX);
 
@@ -44,10 +49,12 @@ impl<'o> RecordsWriter<'o> {
     }
 
     /// Appends one encoded log record. Says whether it was taken: not behind [`BODIES_MAX`] others,
-    /// nor when no frame could hold it. What is left out the asker pulls again.
+    /// nor when that makes the message longer than 8 MiB, the first one excepted.
+    /// What is left out the asker pulls again.
     pub fn body(&mut self, body: &[u8]) -> bool {
         let full = usize::try_from(self.count).is_ok_and(|count| count >= BODIES_MAX);
-        if full || body.len() > FRAME_BYTES_MAX {
+        let long = self.count > 0 && self.bytes() + body.len() > MESSAGE_BYTES_MAX;
+        if full || long || body.len() > RECORD_BYTES_MAX {
             return false;
         }
         self.out.put_bytes32(body);

@@ -5,12 +5,15 @@ use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 
+use common::codec::Reader;
 use common::failure::Failure;
-use common::wire::frame::{self, Decoded, FrameType};
+use common::wire::frame::{self, Decoded, Frame, FrameType};
 use common::wire::response;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 
+use crate::replication::message::{Message, Pull};
+use crate::replication::wire::{self, Incoming};
 use crate::worker::peer::Peer;
 use crate::worker::tests::answer::Answer;
 use crate::worker::tests::gate::WAIT_MAX;
@@ -94,8 +97,37 @@ impl Client {
         self.failures[&id].clone()
     }
 
-    /// Reads everything that was sent.
+    /// The pulls that were sent since the last look, where this is the link to another node.
+    pub(super) fn pulls(&mut self, thread: &Thread) -> Vec<Pull> {
+        thread.run(async { self.peer.flush() });
+        let mut pulls = Vec::new();
+        self.receive_frames(|_, frame| {
+            assert_eq!(frame.kind, FrameType::Peer);
+            let mut reader = Reader::new(frame.body);
+            wire::take_generation(&mut reader).unwrap();
+            while !reader.rest().is_empty() {
+                if let Incoming::Message(Message::Pull(pull)) = wire::take(&mut reader).unwrap() {
+                    pulls.push(pull);
+                }
+            }
+        });
+        pulls
+    }
+
+    /// Reads every answer that was sent.
     fn receive(&mut self) {
+        self.receive_frames(|client, frame| {
+            assert_eq!(frame.kind, FrameType::Response);
+            let before = client.received.insert(frame.id, Answer::decode(frame.body));
+            assert_eq!(before, None, "request {} was answered twice", frame.id);
+            if let Err(failure) = response::decode(frame.body).unwrap() {
+                client.failures.insert(frame.id, failure);
+            }
+        });
+    }
+
+    /// Reads everything that was sent.
+    fn receive_frames(&mut self, mut taken: impl FnMut(&mut Self, &Frame<'_>)) {
         let mut mark = Vec::new();
         frame::encode(&mut mark, FrameType::Response, END, |_| ());
         self.beside.write_all(&mark).unwrap();
@@ -106,17 +138,11 @@ impl Client {
             assert_ne!(read, 0, "the node closed the connection");
             input.extend_from_slice(&chunk[..read]);
             while let Decoded::Frame(frame, bytes) = frame::decode(&input).unwrap() {
-                assert_eq!(frame.kind, FrameType::Response);
-                let id = frame.id;
-                if id == END {
+                if frame.id == END {
                     assert_eq!(input.len(), bytes, "the mark is the last thing that was sent");
                     return;
                 }
-                let before = self.received.insert(id, Answer::decode(frame.body));
-                assert_eq!(before, None, "request {id} was answered twice");
-                if let Err(failure) = response::decode(frame.body).unwrap() {
-                    self.failures.insert(id, failure);
-                }
+                taken(self, &frame);
                 input.drain(..bytes);
             }
         }

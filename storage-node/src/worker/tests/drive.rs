@@ -204,8 +204,7 @@ impl Node {
 
     /// A tick of the worker.
     pub(super) fn tick(&mut self) {
-        self.core.maintain();
-        self.send();
+        self.core_turn(Core::maintain);
     }
 
     /// Does what the flush thread was asked to do. Returns the groups that were flushed.

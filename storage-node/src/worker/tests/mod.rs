@@ -13,6 +13,7 @@ mod drive;
 mod durability;
 mod failing_log;
 mod flushing;
+mod follower;
 mod gate;
 mod groups;
 mod node;

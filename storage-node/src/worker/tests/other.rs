@@ -49,9 +49,15 @@ impl Node {
 
     /// Messages of the other server.
     pub(super) fn hear(&mut self, messages: &[Message]) {
+        let frame = self.frame(messages);
+        self.core_turn(|core| core.on_peer_frame(other(), &frame)).unwrap();
+    }
+
+    /// The body of a frame with these messages.
+    pub(super) fn frame(&self, messages: &[Message]) -> Vec<u8> {
         let mut frame = Vec::new();
         wire::put_generation(&mut frame, self.core.shared.voters.load().generation);
         messages.iter().for_each(|message| wire::put_message(&mut frame, message));
-        self.core_turn(|core| core.on_peer_frame(other(), &frame)).unwrap();
+        frame
     }
 }
