@@ -1,6 +1,7 @@
 //! A store with a log that forgets nothing, and writes of single records to it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use common::address::{Field, Object};
 use common::ids::{
@@ -14,6 +15,12 @@ use tempfile::TempDir;
 
 use crate::engine::chunk::Cursor;
 use crate::engine::{Store, StoreIdentity, StoreOptions, View};
+use crate::files::{Fs, RealFs};
+
+/// The real file system.
+pub(super) fn real() -> Arc<dyn Fs> {
+    Arc::new(RealFs)
+}
 
 pub(super) const OPTIONS: StoreOptions =
     StoreOptions { cache_bytes: 8 << 10, servers: 2, purge_tombstones: true };
@@ -96,7 +103,7 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new(options: StoreOptions) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let store = Store::create(&directory.path().join("3.redb"), identity(), options);
+        let store = Store::create(&real(), &directory.path().join("3.redb"), identity(), options);
         let store = Some(store.expect("created"));
         Self { directory, options, store, log: Vec::new() }
     }
@@ -195,7 +202,7 @@ impl Bench {
     /// Loses the memtables, opens the file again and replays the log behind its checkpoint.
     pub(super) fn reopen(&mut self) {
         self.store = None;
-        let store = Store::open(&self.path(), identity(), self.options).expect("opened");
+        let store = Store::open(&real(), &self.path(), identity(), self.options).expect("opened");
         let checkpoint = store.checkpoint().clone();
         self.store = Some(store);
         let flushed = checkpoint.positions.get(&stream()).map_or(0, |lsn| lsn.0);
