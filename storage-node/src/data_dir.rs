@@ -9,24 +9,26 @@
 //! groups/        one file per logic group
 //! ```
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use common::ids::{ClusterId, LogicGroup, NodeId, StoreId};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::binlog::LogIdentity;
 use crate::control::NodeIdentity;
 use crate::engine::StoreIdentity;
 use crate::error::StartError;
+use crate::files::{Fs, FsLock, parent};
 
 /// Format of `node.json` and of all that lies beside it. Format 1 had no control file, and no copies
 /// of other servers' records.
 const FORMAT: u32 = 2;
 const IDENTITY_FILE: &str = "node.json";
 const LOCK_FILE: &str = "LOCK";
+/// A longer `node.json` is none.
+const IDENTITY_BYTES_MAX: u64 = 64 << 10;
 
 /// `node.json`.
 #[derive(Serialize, Deserialize)]
@@ -40,49 +42,57 @@ struct IdentityFile {
 /// An open data directory. The lock is held as long as this lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
+    fs: Arc<dyn Fs>,
     path: PathBuf,
     store: StoreId,
     cluster: ClusterId,
     node: NodeId,
-    _lock: File,
+    _lock: FsLock,
 }
 
 impl DataDir {
     /// Opens the directory of a node, or makes it.
     pub(crate) fn open(
+        fs: Arc<dyn Fs>,
         path: &Path,
         cluster: &str,
         node: &str,
         create: bool,
     ) -> Result<Self, StartError> {
         let identity_path = path.join(IDENTITY_FILE);
-        let exists = identity_path.try_exists().map_err(|e| io(&identity_path, e))?;
+        let exists = fs.exists(&identity_path).map_err(|e| io(&identity_path, e))?;
         if !exists && !create {
             return Err(StartError::NoStore(path.to_owned()));
         }
         if create {
-            std::fs::create_dir_all(path).map_err(|e| io(path, e))?;
+            make_dirs(&*fs, path).map_err(|e| io(path, e))?;
         }
-        let lock = lock(path)?;
+        let lock = lock(&*fs, path)?;
         if exists && create {
             return Err(StartError::NotEmpty(path.to_owned(), IDENTITY_FILE.to_owned()));
         }
         if create {
-            refuse_other_files(path)?;
-            make(path, cluster, node)?;
+            refuse_other_files(&*fs, path)?;
+            make(&*fs, path, cluster, node)?;
         }
-        let identity = read_identity(&identity_path)?;
+        let identity = read_identity(&*fs, &identity_path)?;
         check(path, "cluster", &identity.cluster, cluster)?;
         check(path, "node", &identity.node, node)?;
         let store = u128::from_str_radix(&identity.store_id, 16)
             .map_err(|e| StartError::Damaged(identity_path, format!("store_id: {e}")))?;
         Ok(Self {
+            fs,
             path: path.to_owned(),
             store: StoreId(store),
             cluster: ClusterId::of_name(cluster),
             node: NodeId::of_name(node),
             _lock: lock,
         })
+    }
+
+    /// The file system that everything in the directory is on.
+    pub(crate) fn fs(&self) -> &Arc<dyn Fs> {
+        &self.fs
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -127,55 +137,53 @@ impl DataDir {
 }
 
 /// Replaces a file so that a crash leaves the old or the new one, whole.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(crate) fn replace(fs: &dyn Fs, path: &Path, content: &[u8]) -> std::io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    sync_parent(path)
-}
-
-fn sync_parent(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        // A relative path of one component lies in the present directory.
-        Some(parent) if parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+    match fs.remove(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    let file = fs.create(&new)?;
+    file.write_all_at(content, 0)?;
+    file.sync_data()?;
+    fs.rename(&new, path)?;
+    fs.sync_dir(parent(path))
 }
 
-fn lock(path: &Path) -> Result<File, StartError> {
+/// Makes a directory and those above it, durably: each name is synced where it was made.
+fn make_dirs(fs: &dyn Fs, path: &Path) -> std::io::Result<()> {
+    let missing =
+        |path: &&Path| !path.as_os_str().is_empty() && !matches!(fs.exists(path), Ok(true));
+    let missing: Vec<&Path> = path.ancestors().take_while(missing).collect();
+    for dir in missing.into_iter().rev() {
+        fs.create_dir(dir)?;
+        fs.sync_dir(parent(dir))?;
+    }
+    Ok(())
+}
+
+fn lock(fs: &dyn Fs, path: &Path) -> Result<FsLock, StartError> {
     let lock_path = path.join(LOCK_FILE);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|e| io(&lock_path, e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse(path.to_owned())),
-        Err(error) => Err(io(&lock_path, error.into())),
-    }
+    fs.lock(&lock_path).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => StartError::InUse(path.to_owned()),
+        _ => io(&lock_path, error),
+    })
 }
 
 /// What `--create` was interrupted in the middle of may stay, and what a file system makes itself;
 /// anything else is somebody's data.
-fn refuse_other_files(path: &Path) -> Result<(), StartError> {
-    for entry in std::fs::read_dir(path).map_err(|e| io(path, e))? {
-        let name = entry.map_err(|e| io(path, e))?.file_name();
-        let name = name.to_string_lossy();
+fn refuse_other_files(fs: &dyn Fs, path: &Path) -> Result<(), StartError> {
+    for name in fs.list(path).map_err(|e| io(path, e))? {
         if !matches!(&*name, LOCK_FILE | "groups" | "node.new" | "lost+found") {
-            return Err(StartError::NotEmpty(path.to_owned(), name.into_owned()));
+            return Err(StartError::NotEmpty(path.to_owned(), name));
         }
     }
     Ok(())
 }
 
-fn make(path: &Path, cluster: &str, node: &str) -> Result<(), StartError> {
+fn make(fs: &dyn Fs, path: &Path, cluster: &str, node: &str) -> Result<(), StartError> {
     let groups = path.join("groups");
-    std::fs::create_dir_all(&groups).map_err(|e| io(&groups, e))?;
+    fs.create_dir(&groups).map_err(|e| io(&groups, e))?;
     let identity = IdentityFile {
         format: FORMAT,
         cluster: cluster.to_owned(),
@@ -185,23 +193,20 @@ fn make(path: &Path, cluster: &str, node: &str) -> Result<(), StartError> {
     let mut text = serde_json::to_string_pretty(&identity)
         .map_err(|e| StartError::Damaged(path.to_owned(), e.to_string()))?;
     text.push('\n');
+    // It is there only if all else is.
+    fs.sync_dir(path).map_err(|e| io(path, e))?;
     let identity_path = path.join(IDENTITY_FILE);
-    replace(&identity_path, text.as_bytes()).map_err(|e| io(&identity_path, e))?;
-    sync_parent(path).map_err(|e| io(path, e))
+    replace(fs, &identity_path, text.as_bytes()).map_err(|e| io(&identity_path, e))
 }
 
-fn read_identity(path: &Path) -> Result<IdentityFile, StartError> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(|e| io(path, e))?;
-    match file.take(64 << 10).read_to_string(&mut text) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            return Err(StartError::Damaged(path.to_owned(), "not UTF-8".to_owned()));
-        }
-        Err(error) => return Err(io(path, error)),
-    }
-    let identity: IdentityFile = serde_json::from_str(&text)
-        .map_err(|e| StartError::Damaged(path.to_owned(), e.to_string()))?;
+fn read_identity(fs: &dyn Fs, path: &Path) -> Result<IdentityFile, StartError> {
+    let damaged = |what: String| StartError::Damaged(path.to_owned(), what);
+    let file = fs.open(path).map_err(|e| io(path, e))?;
+    let bytes = file.size().map_err(|e| io(path, e))?.min(IDENTITY_BYTES_MAX);
+    let mut text = vec![0; usize::try_from(bytes).expect("it is small")];
+    file.read_exact_at(&mut text, 0).map_err(|e| io(path, e))?;
+    let text = String::from_utf8(text).map_err(|_| damaged("not UTF-8".to_owned()))?;
+    let identity: IdentityFile = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
     if identity.format != FORMAT {
         let dir = path.parent().unwrap_or(path).to_owned();
         return Err(StartError::Format(dir, identity.format, FORMAT));
@@ -227,13 +232,24 @@ fn io(path: &Path, error: std::io::Error) -> StartError {
 
 #[cfg(test)]
 mod tests {
+    use crate::files::RealFs;
+
     use super::*;
+
+    fn open_real(
+        path: &Path,
+        cluster: &str,
+        node: &str,
+        create: bool,
+    ) -> Result<DataDir, StartError> {
+        DataDir::open(Arc::new(RealFs), path, cluster, node, create)
+    }
 
     #[test]
     fn a_directory_is_made_once_and_opened_by_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a1");
-        let open = |cluster, node, create| DataDir::open(&path, cluster, node, create);
+        let open = |cluster, node, create| open_real(&path, cluster, node, create);
         assert!(matches!(open("demo", "a1", false), Err(StartError::NoStore(_))));
         let first = open("demo", "a1", true).unwrap();
         assert!(matches!(open("demo", "a1", false), Err(StartError::InUse(_))));
@@ -252,17 +268,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         std::fs::write(path.join("photos.zip"), "x").unwrap();
-        let refused = DataDir::open(path, "demo", "a1", true).unwrap_err().to_string();
+        let refused = open_real(path, "demo", "a1", true).unwrap_err().to_string();
         assert!(refused.contains("photos.zip"), "{refused}");
         std::fs::remove_file(path.join("photos.zip")).unwrap();
-        drop(DataDir::open(path, "demo", "a1", true).unwrap());
+        drop(open_real(path, "demo", "a1", true).unwrap());
         let identity = path.join(IDENTITY_FILE);
         let text = std::fs::read_to_string(&identity).unwrap();
         std::fs::write(&identity, text.replace("\"format\": 2", "\"format\": 9")).unwrap();
-        let refused = DataDir::open(path, "demo", "a1", false).unwrap_err();
+        let refused = open_real(path, "demo", "a1", false).unwrap_err();
         assert!(matches!(refused, StartError::Format(_, 9, FORMAT)));
         std::fs::write(&identity, text.get(..20).unwrap()).unwrap();
-        let refused = DataDir::open(path, "demo", "a1", false).unwrap_err();
+        let refused = open_real(path, "demo", "a1", false).unwrap_err();
         assert!(matches!(refused, StartError::Damaged(..)));
     }
 }

@@ -209,6 +209,8 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use common::address::Object;
     use common::ids::{ClusterId, Epoch, Lane, Lsn, NodeId, RequestId, StoreId, Stream};
     use common::key::put_key;
@@ -218,6 +220,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{StoreIdentity, StoreOptions};
+    use crate::files::{Fs, RealFs};
 
     fn store(directory: &std::path::Path) -> Store {
         let identity = StoreIdentity {
@@ -227,7 +230,9 @@ mod tests {
             group: LogicGroup(3),
         };
         let options = StoreOptions { cache_bytes: 1 << 20, servers: 1, purge_tombstones: false };
-        let mut store = Store::create(&directory.join("3.redb"), identity, options).unwrap();
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        let path = directory.join("3.redb");
+        let mut store = Store::create(&fs, &path, identity, options).unwrap();
         let lane = Lane { group: LogicGroup(3), server: ServerIndex(0) };
         for number in 1..=2_500 {
             let name = if number == 1 { b"\xff".to_vec() } else { number.to_string().into_bytes() };

@@ -10,6 +10,7 @@ pub mod catch_up;
 pub mod control;
 pub mod digest;
 pub mod engine;
+pub mod files;
 pub mod group;
 pub mod lane;
 pub mod replication;

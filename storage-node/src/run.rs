@@ -15,11 +15,12 @@ use rt::{clock, logging, metrics, net, panics, process, worker as thread};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::args::NodeArgs;
-use crate::binlog::{Log, LogOptions, RealFs, WhenAbsent};
+use crate::binlog::{Log, LogOptions, WhenAbsent};
 use crate::catch_up::{self, CatchUp};
 use crate::control::{self, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
+use crate::files::RealFs;
 use crate::flusher::{self, Flusher, Work};
 use crate::lane::{DEDUP_BYTES_DEFAULT, DedupWindow, Retention};
 use crate::shared::{Limits, Parts, Shared};
@@ -42,7 +43,7 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
     if secret.is_none() && !net::is_loopback(args.listen.ip()) {
         return Err(StartError::SecretMissing(args.listen));
     }
-    let dir = DataDir::open(&args.dir, &args.cluster, &args.id, args.create)?;
+    let dir = DataDir::open(Arc::new(RealFs), &args.dir, &args.cluster, &args.id, args.create)?;
     // Ports last of what can fail cheaply, first of what takes time.
     let listener = net::listen(args.listen, "--listen")?;
     let opened = open(&args, dir, secret)?;
@@ -85,7 +86,7 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     let when_absent = if topology.is_none() { WhenAbsent::Create } else { WhenAbsent::Refuse };
     let options = LogOptions { when_absent, ..LogOptions::default() };
     let dedup = (0..workers).map(|_| DedupWindow::new(DEDUP_BYTES_DEFAULT / workers)).collect();
-    let replayed = replay::open_log(Arc::new(RealFs), &dir, options, &mut groups, dedup)?;
+    let replayed = replay::open_log(Arc::clone(dir.fs()), &dir, options, &mut groups, dedup)?;
     let held = groups.values().flat_map(OpenedGroup::lanes_held);
     let control::Started { life, forgot } =
         store.start_life(&control::boot_id(), held, clock::wall_ms())?;
@@ -124,12 +125,12 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
 
 fn open_control(dir: &DataDir, new: bool) -> Result<(ControlStore, Kept), StartError> {
     let (path, identity) = (dir.control_path(), dir.node_identity());
-    let exists = path.try_exists().map_err(|e| StartError::Io(path.clone(), e))?;
+    let exists = dir.fs().exists(&path).map_err(|e| StartError::Io(path.clone(), e))?;
     // A node that never took part may have been stopped before it made the file.
     let opened = if new && !exists {
-        ControlStore::create(&path, &identity)
+        ControlStore::create(&**dir.fs(), &path, &identity)
     } else {
-        ControlStore::open(&path, &identity)
+        ControlStore::open(&**dir.fs(), &path, &identity)
     };
     Ok(opened?)
 }

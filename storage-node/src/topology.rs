@@ -43,7 +43,7 @@ pub(crate) async fn announce(
                 .map_err(|error| error.to_string())?,
             Some(_) => BTreeMap::new(),
         };
-        replace(&working.dir.topology_path(), text.as_bytes())
+        replace(&**working.dir.fs(), &working.dir.topology_path(), text.as_bytes())
             .map_err(|error| format!("cannot store the topology: {error}"))?;
         Ok::<_, String>((topology, groups))
     });
@@ -125,10 +125,10 @@ pub(crate) fn open_groups(
         // Where other servers hold copies, an older record could still come back.
         let options = StoreOptions { cache_bytes, servers, purge_tombstones: servers == 1 };
         let identity = dir.store_identity(id);
-        let exists = path.try_exists().map_err(|e| StartError::Io(path.clone(), e))?;
+        let exists = dir.fs().exists(&path).map_err(|e| StartError::Io(path.clone(), e))?;
         let store = match (exists, create) {
-            (true, _) => Store::open(&path, identity, options)?,
-            (false, true) => Store::create(&path, identity, options)?,
+            (true, _) => Store::open(dir.fs(), &path, identity, options)?,
+            (false, true) => Store::create(dir.fs(), &path, identity, options)?,
             (false, false) => return Err(StartError::GroupMissing(path, id)),
         };
         let lanes = lanes_of_file(&store, id, servers);

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::error::LogError;
-use super::fs::LogFs;
 use super::position::LogPosition;
 use super::reader::LogReader;
 use super::recovery::{Recovery, RecoveryReport, Visitor, list_segments};
@@ -17,6 +16,7 @@ use super::segment::{self, FIRST_INDEX, HEADER_BYTES, LogIdentity};
 use super::shared::{LogCore, Recovered, SyncEvent, lock};
 use super::writer::{AppendReceipt, SEAL_BYTES};
 use super::{retention, sync};
+use crate::files::Fs;
 
 /// Usual length of a segment, in bytes.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
@@ -93,7 +93,7 @@ impl Log {
     /// A log that is damaged, incomplete, of another identity or format, or absent; what the visitor
     /// refuses; file operations that fail. Nothing was cut if it is damage.
     pub fn open(
-        fs: Arc<dyn LogFs>,
+        fs: Arc<dyn Fs>,
         dir: &Path,
         identity: LogIdentity,
         options: LogOptions,
@@ -264,7 +264,7 @@ impl Drop for Log {
 
 /// Begins a log in `dir`.
 fn create(
-    fs: &dyn LogFs,
+    fs: &dyn Fs,
     dir: &Path,
     identity: &LogIdentity,
     segment_bytes: u64,

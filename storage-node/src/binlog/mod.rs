@@ -17,8 +17,6 @@ mod batch;
 mod damage;
 mod error;
 mod frame;
-mod fs;
-mod fs_mem;
 mod log;
 mod position;
 mod reader;
@@ -32,8 +30,6 @@ mod writer;
 pub use batch::Batch;
 pub use error::LogError;
 pub use frame::BODY_BYTES_MAX;
-pub use fs::{LogFile, LogFs, RealFs};
-pub use fs_mem::{MemFs, PowerCut};
 pub use log::{
     Log, LogOptions, LogStats, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SYNC_INTERVAL_DEFAULT,
     WhenAbsent,
@@ -44,3 +40,5 @@ pub use recovery::{Cut, RecoveryReport, Visitor};
 pub use segment::LogIdentity;
 pub use shared::SyncEvent;
 pub use writer::AppendReceipt;
+
+pub use crate::files::{Fs as LogFs, FsFile as LogFile, MemFs, PowerCut, RealFs};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::error::LogError;
 use super::frame::{CONTROL_BYTES, ControlKind, Decoded, HEAD_BYTES, decode};
-use super::fs::LogFile;
 use super::position::LogPosition;
 use super::segment::HEADER_BYTES;
 use super::shared::{LogCore, lock};
+use crate::files::FsFile;
 
 /// Bytes that are read at a time; a longer record takes a read of its own length.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -19,7 +19,7 @@ pub struct LogReader {
     core: Arc<LogCore>,
     /// Where the next frame stands.
     at: LogPosition,
-    file: Option<(u64, Arc<dyn LogFile>)>,
+    file: Option<(u64, Arc<dyn FsFile>)>,
     /// Bytes of the file from offset `chunk_at` on.
     chunk: Vec<u8>,
     chunk_at: u64,

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::damage::{FrameFinder, is_zero, lost_sector};
 use super::error::LogError;
 use super::frame::{ControlKind, Decoded, decode};
-use super::fs::{LogFile, LogFs};
 use super::position::LogPosition;
 use super::segment::{self, FileName, HEADER_BYTES, LogIdentity, Segment};
 use super::shared::Recovered;
+use crate::files::{Fs, FsFile};
 
 const HEADER_LEN: usize = 4096;
 const _: () = assert!(HEADER_LEN as u64 == HEADER_BYTES);
@@ -42,7 +42,7 @@ pub struct Cut {
 
 /// A scan of the segments, oldest first.
 pub(super) struct Recovery<'a> {
-    fs: &'a dyn LogFs,
+    fs: &'a dyn Fs,
     dir: &'a Path,
     identity: &'a LogIdentity,
     /// Bytes of the segment that is looked at.
@@ -68,7 +68,7 @@ struct Remains {
 }
 
 /// Numbers of the segments in `dir`, ascending. Removes what an unfinished creation left.
-pub(super) fn list_segments(fs: &dyn LogFs, dir: &Path) -> Result<Vec<u64>, LogError> {
+pub(super) fn list_segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>, LogError> {
     let mut indices = Vec::new();
     for name in fs.list(dir).map_err(LogError::io("list", dir))? {
         let path = dir.join(&name);
@@ -89,7 +89,7 @@ pub(super) fn list_segments(fs: &dyn LogFs, dir: &Path) -> Result<Vec<u64>, LogE
 }
 
 impl<'a> Recovery<'a> {
-    pub(super) fn new(fs: &'a dyn LogFs, dir: &'a Path, identity: &'a LogIdentity) -> Self {
+    pub(super) fn new(fs: &'a dyn Fs, dir: &'a Path, identity: &'a LogIdentity) -> Self {
         let (marked, records) = (LogPosition::default(), 0);
         Self { fs, dir, identity, data: Vec::new(), marked, records }
     }
@@ -136,7 +136,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads a whole segment into `data` and checks its header.
-    fn load(&mut self, index: u64) -> Result<std::sync::Arc<dyn LogFile>, LogError> {
+    fn load(&mut self, index: u64) -> Result<std::sync::Arc<dyn FsFile>, LogError> {
         let path = self.path(index);
         let file = self.fs.open(&path).map_err(LogError::io("open", &path))?;
         let bytes = file.size().map_err(LogError::io("read", &path))?;
@@ -261,12 +261,7 @@ impl<'a> Recovery<'a> {
 
     /// Zeros what stands behind the seal of the loaded segment: no write ever put it there, and
     /// nothing reads it.
-    fn clean_behind_seal(
-        &self,
-        file: &dyn LogFile,
-        index: u64,
-        end: usize,
-    ) -> Result<(), LogError> {
+    fn clean_behind_seal(&self, file: &dyn FsFile, index: u64, end: usize) -> Result<(), LogError> {
         let Some(last) = self.data[end..].iter().rposition(|byte| *byte != 0) else {
             return Ok(());
         };
@@ -300,7 +295,7 @@ impl<'a> Recovery<'a> {
 }
 
 /// Overwrites `bytes` bytes from `offset` with zeros, durably.
-fn zero(file: &dyn LogFile, path: &Path, offset: usize, bytes: usize) -> Result<(), LogError> {
+fn zero(file: &dyn FsFile, path: &Path, offset: usize, bytes: usize) -> Result<(), LogError> {
     file.write_all_at(&vec![0; bytes], offset as u64).map_err(LogError::io("write", path))?;
     file.sync_data().map_err(LogError::io("sync", path))
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use common::ids::{ClusterId, NodeId, StoreId};
 
 use super::error::LogError;
-use super::fs::{LogFile, LogFs, is_no_space};
 use super::position::SEGMENT_INDEX_MAX;
+use crate::files::{Fs, FsFile, is_no_space};
 
 /// Bytes before the first frame.
 pub(super) const HEADER_BYTES: u64 = 4096;
@@ -43,7 +43,7 @@ pub struct LogIdentity {
 /// An open segment.
 pub(super) struct Segment {
     pub(super) index: u64,
-    pub(super) file: Arc<dyn LogFile>,
+    pub(super) file: Arc<dyn FsFile>,
     /// Length of the file, all of it reserved.
     pub(super) bytes: u64,
 }
@@ -84,7 +84,7 @@ pub(super) fn parse_name(name: &str) -> FileName {
 /// Creates a segment that survives a crash as a whole or not at all: written and synced under
 /// another name, renamed, and the directory synced.
 pub(super) fn create(
-    fs: &dyn LogFs,
+    fs: &dyn Fs,
     dir: &Path,
     identity: &LogIdentity,
     index: u64,
@@ -105,13 +105,13 @@ pub(super) fn create(
 }
 
 fn create_as(
-    fs: &dyn LogFs,
+    fs: &dyn Fs,
     dir: &Path,
     path: &Path,
     new: &Path,
     header: &[u8],
     bytes: u64,
-) -> Result<Arc<dyn LogFile>, LogError> {
+) -> Result<Arc<dyn FsFile>, LogError> {
     let or_full = |action: &'static str| {
         move |source: std::io::Error| {
             if is_no_space(&source) {

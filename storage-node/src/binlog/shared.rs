@@ -10,9 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::error::LogError;
-use super::fs::{LogFile, LogFs, is_no_space};
 use super::position::{AtomicPosition, LogPosition};
 use super::segment::{self, LogIdentity, Segment};
+use crate::files::{Fs, FsFile, is_no_space};
 
 /// What the sync thread tells the owner of the log.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) type OnSync = Box<dyn Fn(SyncEvent) + Send + Sync>;
 
 /// State behind a [`Log`](super::Log). Watermarks: `appended >= durable`.
 pub(super) struct LogCore {
-    pub(super) fs: Arc<dyn LogFs>,
+    pub(super) fs: Arc<dyn Fs>,
     pub(super) dir: PathBuf,
     pub(super) identity: LogIdentity,
     pub(super) segment_bytes: u64,
@@ -61,7 +61,7 @@ pub(super) struct Tail {
     pub(super) marked: LogPosition,
     /// Segments that were left since the last sync, oldest first. They are synced before the
     /// current one.
-    pub(super) unsynced: Vec<Arc<dyn LogFile>>,
+    pub(super) unsynced: Vec<Arc<dyn FsFile>>,
 }
 
 impl Tail {
@@ -96,7 +96,7 @@ pub(super) struct Recovered {
 
 impl LogCore {
     pub(super) fn new(
-        fs: Arc<dyn LogFs>,
+        fs: Arc<dyn Fs>,
         dir: PathBuf,
         identity: LogIdentity,
         segment_bytes: u64,

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rt::panics;
 
 use super::error::LogError;
-use super::fs::is_no_space;
 use super::position::LogPosition;
 use super::segment::HEADER_BYTES;
 use super::shared::{LogCore, Prepared, SyncEvent, lock};
 use super::writer::half_full;
+use crate::files::is_no_space;
 
 /// Zeros are written ahead in steps of so many bytes, so that no sync waits long behind one.
 const ZERO_STEP_BYTES: u64 = 1 << 20;

@@ -18,7 +18,7 @@ use crate::lane::StreamIndex;
 use crate::replication::message::Term;
 use crate::replication::position::{Position, Span};
 
-const DIR: &str = "/node/log";
+const DIR: &str = "/log";
 const FOLLOWER: NodeId = NodeId(9);
 const WAIT: Duration = Duration::from_secs(60);
 

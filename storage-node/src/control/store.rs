@@ -4,7 +4,6 @@
 //! forgets what it answered breaks the register, so a doubtful file is refused.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::codec::DecodeError;
@@ -13,6 +12,9 @@ use redb::{
     Builder, Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction,
 };
 use rt::panics;
+
+use crate::engine::backend;
+use crate::files::{Fs, parent};
 
 use super::boot::may_have_forgotten;
 use super::error::ControlError;
@@ -41,28 +43,31 @@ impl ControlStore {
     ///
     /// # Errors
     /// There is one already, or the disk refuses.
-    pub fn create(path: &Path, identity: &NodeIdentity) -> Result<(Self, Kept), ControlError> {
+    pub fn create(
+        fs: &dyn Fs,
+        path: &Path,
+        identity: &NodeIdentity,
+    ) -> Result<(Self, Kept), ControlError> {
         let io = |doing| move |error| ControlError::io(path, doing, error);
-        if path.try_exists().map_err(io("create"))? {
+        if fs.exists(path).map_err(io("create"))? {
             return Err(ControlError::Exists { file: path.to_owned() });
         }
         let unfinished = path.with_extension("new");
-        match fs::remove_file(&unfinished) {
+        match fs.remove(&unfinished) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(ControlError::io(&unfinished, "remove", error));
             }
             _ => {}
         }
         let database = guarded(&unfinished, "create", || {
-            let database = Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished)?;
+            let mut builder = Builder::new();
+            builder.set_cache_size(CACHE_BYTES);
+            let (database, _) = backend::create(fs, &unfinished, &builder)?;
             make_tables(&database, identity)?;
             Ok(database)
         })?;
-        fs::rename(&unfinished, path).map_err(io("name"))?;
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
-        fs::File::open(directory.unwrap_or(Path::new(".")))
-            .and_then(|directory| directory.sync_all())
-            .map_err(io("sync the directory of"))?;
+        fs.rename(&unfinished, path).map_err(io("name"))?;
+        fs.sync_dir(parent(path)).map_err(io("sync the directory of"))?;
         Ok((Self { path: path.to_owned(), database, commits: 0 }, Kept::default()))
     }
 
@@ -70,14 +75,18 @@ impl ControlStore {
     ///
     /// # Errors
     /// It is missing, damaged, of another format or owner, or the disk refuses. All name the file.
-    pub fn open(path: &Path, identity: &NodeIdentity) -> Result<(Self, Kept), ControlError> {
-        if !path.try_exists().map_err(|e| ControlError::io(path, "open", e))? {
+    pub fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        identity: &NodeIdentity,
+    ) -> Result<(Self, Kept), ControlError> {
+        if !fs.exists(path).map_err(|e| ControlError::io(path, "open", e))? {
             return Err(ControlError::Missing { file: path.to_owned() });
         }
         let database = guarded(path, "open", || {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            Ok(builder.open(path)?)
+            Ok(backend::open(fs, path, &builder)?.0)
         })?;
         check_owner(path, &database, identity)?;
         let kept = guarded(path, "read", || read_kept(&database))?;

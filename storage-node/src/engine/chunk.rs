@@ -16,6 +16,7 @@ use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, GARBAGE, META, META_CHECKPOINT, META_HEADERS, RECORDS, expiry_key,
 };
 use crate::engine::memtable::{GarbageMark, Memtable, Node};
+use crate::engine::sealed::{decode_record, seal, seal_into};
 use crate::engine::store::StoreOptions;
 use crate::engine::visible::{BEFORE_ALL_EXPIRY, Hiding};
 
@@ -56,6 +57,7 @@ pub(super) struct Chunk<'t> {
     live: BTreeMap<Vec<u8>, i64>,
     headers: i64,
     key: Vec<u8>,
+    value: Vec<u8>,
     cost: u64,
     budget: u64,
     page_share: u64,
@@ -97,6 +99,7 @@ impl<'t> Chunk<'t> {
             live: BTreeMap::new(),
             headers: 0,
             key: Vec::new(),
+            value: Vec::new(),
             cost: 0,
             budget,
             page_share,
@@ -200,7 +203,7 @@ impl<'t> Chunk<'t> {
             let Some(suffix) = key.value().strip_prefix(prefix) else {
                 break;
             };
-            let stored = decode(value.value())?;
+            let stored = decode(key.value(), value.value())?;
             state.newest = state.newest.max(stored.version);
             state.alive |= kind_by(&mut state.hiding, suffix, &stored) != ObjectKind::Missing;
             if matches!(stored.body, Body::Value { .. }) {
@@ -241,7 +244,7 @@ impl<'t> Chunk<'t> {
         let Some(old) = self.records.get(key.as_slice())? else {
             return Ok(());
         };
-        let stored = decode(old.value())?;
+        let stored = decode(&key, old.value())?;
         if stored.version == entry.stored().version && stored.expire_at() != 0 {
             self.cost += self.page_share + EXPIRY_COST;
             let key = expiry_key(stored.expire_at(), prefix, HEADER_SUFFIX);
@@ -263,10 +266,11 @@ impl<'t> Chunk<'t> {
         let old = if purge {
             self.records.remove(key)?
         } else {
-            self.records.insert(key, entry.stored_bytes())?
+            seal_into(&mut self.value, key, entry.stored_bytes());
+            self.records.insert(key, self.value.as_slice())?
         };
         let replaced = match &old {
-            Some(old) => Replaced::of(old.value(), &stored)?,
+            Some(old) => Replaced::of(key, old.value(), &stored)?,
             None => Replaced::default(),
         };
         drop(old);
@@ -297,25 +301,28 @@ impl<'t> Chunk<'t> {
                 self.meta.remove(key.as_slice())?;
                 totals.live.remove(&key);
             } else {
-                self.meta.insert(key.as_slice(), count.to_le_bytes().as_slice())?;
+                let value = seal(&key, &count.to_le_bytes());
+                self.meta.insert(key.as_slice(), value.as_slice())?;
                 totals.live.insert(key, count);
             }
         }
         totals.headers = totals.headers.saturating_add_signed(self.headers);
-        self.meta.insert(META_HEADERS, totals.headers.to_le_bytes().as_slice())?;
+        let headers = seal(META_HEADERS, &totals.headers.to_le_bytes());
+        self.meta.insert(META_HEADERS, headers.as_slice())?;
         Ok(())
     }
 
     /// Writes how far the log is in the file.
     pub(super) fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), redb::Error> {
-        self.meta.insert(META_CHECKPOINT, checkpoint.encode().as_slice())?;
+        let checkpoint = seal(META_CHECKPOINT, &checkpoint.encode());
+        self.meta.insert(META_CHECKPOINT, checkpoint.as_slice())?;
         Ok(())
     }
 }
 
 impl Replaced {
-    fn of(old: &[u8], new: &Stored<'_>) -> Result<Self, redb::Error> {
-        let stored = decode(old)?;
+    fn of(key: &[u8], old: &[u8], new: &Stored<'_>) -> Result<Self, redb::Error> {
+        let stored = decode(key, old)?;
         // Of one version, one is the tombstone that reclaim made of the other. The newer layer has
         // it right: what is read does not change when it reaches the file.
         let keeps = stored.version > new.version;
@@ -340,7 +347,6 @@ fn is_header(stored: &Stored<'_>) -> bool {
     matches!(stored.body, Body::Header { .. })
 }
 
-fn decode(bytes: &[u8]) -> Result<Stored<'_>, redb::Error> {
-    Stored::decode(bytes)
-        .map_err(|e| redb::Error::Corrupted(format!("a record is unreadable: {e}")))
+fn decode<'v>(key: &[u8], value: &'v [u8]) -> Result<Stored<'v>, redb::Error> {
+    decode_record(key, value).map_err(redb::Error::Corrupted)
 }

@@ -5,27 +5,39 @@
 //! [`EngineError::Damaged`]: a damaged group must not take the other groups down.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use common::codec::DecodeError;
 use common::stored::Stored;
 use redb::{AccessGuard, Builder, Database, Range, ReadOnlyTable, ReadableDatabase};
 use rt::panics;
 
 use crate::engine::EngineError;
+use crate::engine::backend::{self, BackendState};
 use crate::engine::layout::{
-    Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_COUNT, META_FORMAT,
-    META_HEADERS, META_IDENTITY, RECORDS, StoreIdentity, decode_number,
+    Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_FORMAT, META_HEADERS,
+    META_IDENTITY, RECORDS, StoreIdentity,
 };
+use crate::engine::meta::Meta;
+use crate::engine::sealed::{decode_record, seal};
+use crate::files::{Fs, parent};
 
 /// The database and where it lies. Shared by the worker and the flush.
 #[derive(Debug)]
 pub(super) struct GroupFile {
     pub(super) path: PathBuf,
-    pub(super) database: Database,
+    fs: Arc<dyn Fs>,
+    cache_bytes: usize,
+    handle: Mutex<Handle>,
+}
+
+/// The database as it is open now.
+#[derive(Debug)]
+struct Handle {
+    /// Absent if it could not be opened again after an error.
+    database: Option<Arc<Database>>,
+    state: BackendState,
 }
 
 /// What a file says about itself.
@@ -72,102 +84,99 @@ impl GroupFile {
     /// Creates an empty file that belongs to `identity`. It appears under its name when it is
     /// complete.
     pub(super) fn create(
+        fs: &Arc<dyn Fs>,
         path: &Path,
         identity: &StoreIdentity,
         servers: u8,
         cache_bytes: usize,
     ) -> Result<Self, EngineError> {
         let io = |doing| move |error| EngineError::io(path, doing, error);
-        if path.try_exists().map_err(io("create"))? {
+        if fs.exists(path).map_err(io("create"))? {
             return Err(EngineError::Exists { file: path.to_owned() });
         }
         let unfinished = path.with_extension("new");
-        match fs::remove_file(&unfinished) {
+        match fs.remove(&unfinished) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(EngineError::io(&unfinished, "remove", error));
             }
             _ => {}
         }
-        let database = guarded(&unfinished, "create", || {
-            let database = Builder::new().set_cache_size(cache_bytes).create(&unfinished)?;
-            let mut write = database.begin_write()?;
-            write.set_quick_repair(true);
-            write.open_table(RECORDS)?;
-            write.open_table(EXPIRY)?;
-            write.open_table(GARBAGE)?;
-            let mut meta = write.open_table(META)?;
-            meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
-            meta.insert(META_IDENTITY, identity.encode(servers).as_slice())?;
-            meta.insert(META_CHECKPOINT, Checkpoint::default().encode().as_slice())?;
-            meta.insert(META_HEADERS, 0_u64.to_le_bytes().as_slice())?;
-            drop(meta);
-            write.commit()?;
-            Ok(database)
+        let (database, state) = guarded(&unfinished, "create", || {
+            let (database, state) = backend::create(&**fs, &unfinished, &builder(cache_bytes))?;
+            make_tables(&database, identity, servers)?;
+            Ok((database, state))
         })?;
-        fs::rename(&unfinished, path).map_err(io("name"))?;
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        fs::File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(io("sync the directory of"))?;
-        Ok(Self { path: path.to_owned(), database })
+        fs.rename(&unfinished, path).map_err(io("name"))?;
+        fs.sync_dir(parent(path)).map_err(io("sync the directory of"))?;
+        Ok(Self::new(fs, path, cache_bytes, database, state))
     }
 
     /// Opens the file of `identity` and reads what it says about itself.
     pub(super) fn open(
+        fs: &Arc<dyn Fs>,
         path: &Path,
         identity: &StoreIdentity,
         servers: u8,
         cache_bytes: usize,
     ) -> Result<(Self, FileState), EngineError> {
-        let database =
-            guarded(path, "open", || Ok(Builder::new().set_cache_size(cache_bytes).open(path)?))?;
-        let meta = guarded(path, "read", || read_meta(&database))?;
-        let damaged = |what: &'static str, e: DecodeError| {
-            EngineError::damaged(path, format!("its {what} is unreadable: {e}"))
-        };
-        let value = |key: &[u8], what: &str| {
-            let missing = || EngineError::damaged(path, format!("it has no {what}"));
-            meta.get(key).map(Vec::as_slice).ok_or_else(missing)
-        };
-        let found = value(META_FORMAT, "format")?;
-        let found = found.first_chunk::<2>().map_or(0, |bytes| u16::from_le_bytes(*bytes));
-        if found != FORMAT {
-            return Err(EngineError::Format { file: path.to_owned(), found, known: FORMAT });
-        }
-        let (owner, owner_servers) = StoreIdentity::decode(value(META_IDENTITY, "identity")?)
-            .map_err(|e| damaged("identity", e))?;
-        if owner != *identity {
-            return Err(EngineError::Identity {
-                file: path.to_owned(),
-                found: Box::new(owner),
-                expected: Box::new(*identity),
-            });
-        }
-        if owner_servers != servers {
-            let file = path.to_owned();
-            return Err(EngineError::Servers { file, found: owner_servers, expected: servers });
-        }
-        let checkpoint = Checkpoint::decode(value(META_CHECKPOINT, "checkpoint")?)
-            .map_err(|e| damaged("checkpoint", e))?;
-        let headers = decode_number(value(META_HEADERS, "header count")?)
-            .map_err(|e| damaged("header count", e))?;
-        let live = meta
-            .iter()
-            .filter(|(key, _)| key.first() == Some(&META_COUNT))
-            .map(|(key, count)| Ok((key.clone(), decode_number(count)?)))
-            .collect::<Result<_, DecodeError>>()
-            .map_err(|e| damaged("object counts", e))?;
-        let totals = Totals { headers, live };
-        Ok((Self { path: path.to_owned(), database }, FileState { checkpoint, totals }))
+        let (database, state) =
+            guarded(path, "open", || Ok(backend::open(&**fs, path, &builder(cache_bytes))?))?;
+        let meta = Meta::read(path, &database)?;
+        meta.check_owner(identity, servers)?;
+        let file_state = meta.state()?;
+        Ok((Self::new(fs, path, cache_bytes, database, state), file_state))
+    }
+
+    fn new(
+        fs: &Arc<dyn Fs>,
+        path: &Path,
+        cache_bytes: usize,
+        database: Database,
+        state: BackendState,
+    ) -> Self {
+        let handle = Handle { database: Some(Arc::new(database)), state };
+        Self { path: path.to_owned(), fs: Arc::clone(fs), cache_bytes, handle: Mutex::new(handle) }
+    }
+
+    fn handle(&self) -> MutexGuard<'_, Handle> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database. After an error it refuses everything.
+    pub(super) fn database(&self) -> Result<Arc<Database>, redb::Error> {
+        self.handle().database.clone().ok_or(redb::Error::DatabaseClosed)
+    }
+
+    /// Whether the last error was that the disk is full.
+    pub(super) fn was_full(&self) -> bool {
+        self.handle().state.was_full()
+    }
+
+    /// Opens the file again if the database refuses everything after an error: redb returns to the
+    /// last commit. Whoever still reads the old one is told to begin again.
+    pub(super) fn reopen_if_failed(&self) -> Result<(), EngineError> {
+        self.handle().reopen_if_failed(self)
+    }
+
+    /// What the file says about itself now.
+    pub(super) fn state(&self) -> Result<FileState, EngineError> {
+        let database = guarded(&self.path, "read", || self.database())?;
+        Meta::read(&self.path, &database)?.state()
     }
 
     /// A view of the file as it is now. Whoever keeps it across a flush makes the file grow.
     pub(super) fn reader(self: &Arc<Self>) -> Result<FileReader, EngineError> {
+        self.reopen_if_failed()?;
+        let (database, state) = {
+            let handle = self.handle();
+            (handle.database.clone(), handle.state.clone())
+        };
         guarded(&self.path, "read", || {
-            let read = self.database.begin_read()?;
+            let database = database.ok_or(redb::Error::DatabaseClosed)?;
+            let read = database.begin_read()?;
             Ok(FileReader {
                 file: Arc::clone(self),
+                state,
                 records: read.open_table(RECORDS)?,
                 expiry: read.open_table(EXPIRY)?,
                 garbage: read.open_table(GARBAGE)?,
@@ -177,37 +186,95 @@ impl GroupFile {
 
     /// The file's size in bytes; 0 when the system does not tell.
     pub(super) fn bytes(&self) -> u64 {
-        fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
+        self.fs.open(&self.path).and_then(|file| file.size()).unwrap_or(0)
     }
 }
 
-fn read_meta(database: &Database) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, redb::Error> {
-    let read = database.begin_read()?;
-    let mut meta = BTreeMap::new();
-    for item in read.open_table(META)?.range::<&[u8]>(..)? {
-        let (key, value) = item?;
-        meta.insert(key.value().to_vec(), value.value().to_vec());
+impl Handle {
+    fn reopen_if_failed(&mut self, file: &GroupFile) -> Result<(), EngineError> {
+        if self.database.is_some() && !self.state.has_failed() {
+            return Ok(());
+        }
+        // A flush may still hold a transaction of it; nothing of that reaches the file any more.
+        self.state.fence();
+        self.database = None;
+        let (database, state) = guarded(&file.path, "open again", || {
+            Ok(backend::open(&*file.fs, &file.path, &builder(file.cache_bytes))?)
+        })?;
+        *self = Self { database: Some(Arc::new(database)), state };
+        tracing::warn!(file = %file.path.display(), "opened again after an error");
+        Ok(())
     }
-    Ok(meta)
+}
+
+fn builder(cache_bytes: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes);
+    builder
+}
+
+/// The content of a new file.
+fn make_tables(
+    database: &Database,
+    identity: &StoreIdentity,
+    servers: u8,
+) -> Result<(), redb::Error> {
+    let mut write = database.begin_write()?;
+    write.set_quick_repair(true);
+    write.open_table(RECORDS)?;
+    write.open_table(EXPIRY)?;
+    write.open_table(GARBAGE)?;
+    let mut meta = write.open_table(META)?;
+    meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    for (key, content) in [
+        (META_IDENTITY, identity.encode(servers)),
+        (META_CHECKPOINT, Checkpoint::default().encode()),
+        (META_HEADERS, 0_u64.to_le_bytes().to_vec()),
+    ] {
+        meta.insert(key, seal(key, &content).as_slice())?;
+    }
+    drop(meta);
+    write.commit()?;
+    Ok(())
 }
 
 /// Reads one state of the file.
 pub(super) struct FileReader {
     file: Arc<GroupFile>,
+    state: BackendState,
     records: ReadOnlyTable<Bytes, Bytes>,
     expiry: ReadOnlyTable<Bytes, ()>,
     garbage: ReadOnlyTable<Bytes, ()>,
 }
 
 impl FileReader {
+    /// Whether the database still answers. After an error it does not, and another reader does.
+    pub(super) fn is_live(&self) -> bool {
+        !self.state.has_failed()
+    }
+
+    /// Reads from the records; once more, from the file opened again, if the disk failed meanwhile.
+    fn read<T>(
+        &self,
+        read: impl Fn(&ReadOnlyTable<Bytes, Bytes>) -> Result<T, redb::Error>,
+    ) -> Result<T, EngineError> {
+        match guarded(&self.file.path, "read", || read(&self.records)) {
+            Err(_) if !self.is_live() => {
+                let again = self.file.reader()?;
+                guarded(&self.file.path, "read", || read(&again.records))
+            }
+            other => other,
+        }
+    }
+
     /// The record of a physical key, checked to be one.
     pub(super) fn get(
         &self,
         key: &[u8],
     ) -> Result<Option<AccessGuard<'static, Bytes>>, EngineError> {
-        let found = guarded(&self.file.path, "read", || Ok(self.records.get(key)?))?;
+        let found = self.read(|records| Ok(records.get(key)?))?;
         if let Some(guard) = &found {
-            decode(&self.file.path, guard.value())?;
+            decode(&self.file.path, key, guard.value())?;
         }
         Ok(found)
     }
@@ -215,8 +282,7 @@ impl FileReader {
     /// The records from a physical key on.
     pub(super) fn records_from(&self, from: &[u8]) -> Result<FileRecords<'_>, EngineError> {
         let bounds = (Bound::Included(from), Bound::Unbounded);
-        let range =
-            guarded(&self.file.path, "read", || Ok(self.records.range::<&[u8]>(bounds)?))?;
+        let range = self.read(|records| Ok(records.range::<&[u8]>(bounds)?))?;
         Ok(FileRecords { path: &self.file.path, range })
     }
 
@@ -279,7 +345,10 @@ impl FileRecords<'_> {
 }
 
 /// Reads a record of the file.
-pub(super) fn decode<'b>(path: &Path, bytes: &'b [u8]) -> Result<Stored<'b>, EngineError> {
-    Stored::decode(bytes)
-        .map_err(|e| EngineError::damaged(path, format!("a record is unreadable: {e}")))
+pub(super) fn decode<'b>(
+    path: &Path,
+    key: &[u8],
+    value: &'b [u8],
+) -> Result<Stored<'b>, EngineError> {
+    decode_record(key, value).map_err(|what| EngineError::damaged(path, what))
 }

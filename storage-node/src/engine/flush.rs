@@ -31,14 +31,21 @@ pub struct FlushJob {
 /// What became of a [`FlushJob`].
 pub struct FlushDone {
     pub(super) checkpoint: Checkpoint,
-    pub(super) result: Result<Totals, EngineError>,
+    pub(super) result: Result<Totals, FlushFailed>,
+}
+
+/// A flush that failed.
+pub(super) struct FlushFailed {
+    pub(super) error: EngineError,
+    /// What the file counts now, if the flush can be tried again: only the disk was full.
+    pub(super) again: Option<Totals>,
 }
 
 impl FlushDone {
     /// Why the flush failed.
     #[must_use]
     pub fn error(&self) -> Option<&EngineError> {
-        self.result.as_ref().err()
+        self.result.as_ref().err().map(|failed| &failed.error)
     }
 }
 
@@ -59,7 +66,23 @@ impl FlushJob {
     #[must_use]
     pub fn run(self) -> FlushDone {
         let result = guarded(&self.file.path, "write", || self.write());
+        let result = result.map_err(|error| self.failed(error));
         FlushDone { result, checkpoint: self.checkpoint }
+    }
+
+    /// Opens the file again, so that reads go on. Some commits of the flush may be in it.
+    fn failed(&self, error: EngineError) -> FlushFailed {
+        let was_full = self.file.was_full();
+        let state = self.file.reopen_if_failed().and_then(|()| self.file.state());
+        let again = match state {
+            Ok(state) if was_full => Some(state.totals),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::error!(%error, "not opened again after a flush failed");
+                None
+            }
+        };
+        FlushFailed { error, again }
     }
 
     fn write(&self) -> Result<Totals, redb::Error> {
@@ -77,7 +100,7 @@ impl FlushJob {
         totals: &mut Totals,
     ) -> Result<bool, redb::Error> {
         let budget = (self.options.cache_bytes as u64 / 2).max(PAGE_BYTES);
-        let mut write = self.file.database.begin_write()?;
+        let mut write = self.file.database()?.begin_write()?;
         write.set_durability(Durability::Immediate)?;
         write.set_quick_repair(true);
         let mut chunk = Chunk::open(&write, &self.options, budget, self.page_share())?;

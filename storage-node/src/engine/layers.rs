@@ -77,7 +77,11 @@ impl<'s> Layers<'s, '_> {
                 (Some(entry), _) => visit(entry.suffix(), entry.stored(), Place::Memory),
                 (None, Some((key, value))) => {
                     let suffix = key.value().split_at(prefix.len()).1;
-                    visit(suffix, decode(self.file.path(), value.value())?, Place::File)
+                    visit(
+                        suffix,
+                        decode(self.file.path(), key.value(), value.value())?,
+                        Place::File,
+                    )
                 }
                 (None, None) => unreachable!("the smallest suffix is in one of the layers"),
             };

@@ -11,17 +11,17 @@ use redb::TableDefinition;
 
 /// Keys and values of every table are plain bytes.
 pub(super) type Bytes = &'static [u8];
-/// Physical key -> stored record.
+/// Physical key -> stored record behind its checksum ([`crate::engine::sealed`]).
 pub(super) const RECORDS: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("records");
 /// Expiry in milliseconds, big-endian, and physical key -> nothing: when what is due.
 pub(super) const EXPIRY: TableDefinition<'static, Bytes, ()> = TableDefinition::new("expiry");
 /// Object prefix -> nothing: objects that may have hidden fields.
 pub(super) const GARBAGE: TableDefinition<'static, Bytes, ()> = TableDefinition::new("garbage");
-/// Everything about the file itself.
+/// Everything about the file itself, behind checksums; the format has none.
 pub(super) const META: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("meta");
 
 /// The format this program writes and reads.
-pub(super) const FORMAT: u16 = 1;
+pub(super) const FORMAT: u16 = 2;
 /// Meta key of the format.
 pub(super) const META_FORMAT: &[u8] = b"format";
 /// Meta key of the identity.

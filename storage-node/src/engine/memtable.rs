@@ -131,6 +131,14 @@ impl Memtable {
         &mut self.blocks[number >> BLOCK_NODES_BITS][number % BLOCK_NODES]
     }
 
+    /// Forgets what is known of the layers below, because the file has changed.
+    pub(super) fn forget_below(&self) {
+        for node in self.blocks.iter().flatten() {
+            node.below.store(BELOW_UNKNOWN, Ordering::Release);
+            node.counted.store(COUNTED_NO, Ordering::Relaxed);
+        }
+    }
+
     /// The object with this prefix.
     pub(super) fn find(&self, prefix: &[u8]) -> Option<&Node> {
         self.find_number(self.hasher.hash_one(prefix), prefix).map(|number| self.node(number))

@@ -12,6 +12,7 @@
 //! * what hides records leaves the file after what it hides;
 //! * no read transaction lives across a flush.
 
+pub(crate) mod backend;
 mod chunk;
 mod counts;
 mod digest;
@@ -23,10 +24,12 @@ mod garbage;
 mod layers;
 mod layout;
 mod memtable;
+mod meta;
 mod order;
 mod reclaim;
 pub mod record;
 mod scan;
+mod sealed;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 
 use common::stored::Stored;
 
-/// One encoded record ([`Stored`]), borrowed from memory or kept alive by a page guard.
+use crate::engine::sealed::content;
+
+/// One encoded record ([`Stored`]), in the file behind its checksum, borrowed from memory or kept alive by a page guard.
 pub enum RecordRef<'m> {
     /// In a memtable or a pending change.
     Memory(&'m [u8]),
@@ -16,7 +18,7 @@ impl RecordRef<'_> {
     pub fn stored(&self) -> Stored<'_> {
         let bytes = match self {
             Self::Memory(bytes) => bytes,
-            Self::Page(guard) => guard.value(),
+            Self::Page(guard) => content(guard.value()),
         };
         Stored::decode(bytes).expect("a record is checked when it is looked up")
     }

@@ -22,7 +22,7 @@ use crate::engine::EngineError;
 use crate::engine::counts::CountCache;
 use crate::engine::entry::Entry;
 use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
-use crate::engine::flush::{FlushDone, FlushJob};
+use crate::engine::flush::{FlushDone, FlushFailed, FlushJob};
 use crate::engine::layers::Layers;
 use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
 use crate::engine::memtable::{GarbageMark, Memtable, Origin, clears, wins};
@@ -30,6 +30,7 @@ use crate::engine::order::OrderIndex;
 use crate::engine::reclaim::ReclaimState;
 use crate::engine::record::RecordRef;
 use crate::engine::view::{View, Visit};
+use crate::files::Fs;
 
 /// How a store is run. Only `servers` is part of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,13 @@ impl Layer {
     }
 }
 
+/// A flush that failed because the disk was full.
+struct Retry {
+    checkpoint: Checkpoint,
+    /// Nobody has asked for it yet.
+    fresh: bool,
+}
+
 /// The storage of one logic group.
 pub struct Store {
     pub(super) options: StoreOptions,
@@ -81,6 +89,7 @@ pub struct Store {
     log_mark: (u64, u64),
     pub(super) active: Layer,
     pub(super) frozen: Option<Layer>,
+    retry: Option<Retry>,
     stopped: Option<String>,
     reader: RefCell<Option<Arc<FileReader>>>,
     pub(super) reclaim: ReclaimState,
@@ -92,11 +101,12 @@ impl Store {
     /// # Errors
     /// There is a file already, or the file system refuses.
     pub fn create(
+        fs: &Arc<dyn Fs>,
         path: &Path,
         identity: StoreIdentity,
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
-        let file = GroupFile::create(path, &identity, options.servers, options.cache_bytes)?;
+        let file = GroupFile::create(fs, path, &identity, options.servers, options.cache_bytes)?;
         let state = FileState { checkpoint: Checkpoint::default(), totals: Totals::default() };
         Ok(Self::new(file, state, options))
     }
@@ -107,11 +117,13 @@ impl Store {
     /// It cannot be read, is damaged, of another format, or belongs to another group, node, store
     /// or cluster.
     pub fn open(
+        fs: &Arc<dyn Fs>,
         path: &Path,
         identity: StoreIdentity,
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
-        let (file, state) = GroupFile::open(path, &identity, options.servers, options.cache_bytes)?;
+        let (servers, cache_bytes) = (options.servers, options.cache_bytes);
+        let (file, state) = GroupFile::open(fs, path, &identity, servers, cache_bytes)?;
         Ok(Self::new(file, state, options))
     }
 
@@ -127,6 +139,7 @@ impl Store {
             totals: state.totals,
             active: Layer::default(),
             frozen: None,
+            retry: None,
             stopped: None,
             reader: RefCell::default(),
             reclaim: ReclaimState::default(),
@@ -260,32 +273,51 @@ impl Store {
     /// to [`Self::finish_flush`].
     ///
     /// Nothing is to be done when the memtable is empty, while a flush is under way, or when the
-    /// group has stopped.
+    /// group has stopped. A flush that failed because the disk was full is tried again, but not the
+    /// first time somebody asks: room is not made that fast.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
-        if self.active.is_empty() || self.frozen.is_some() || self.stopped.is_some() {
+        if self.stopped.is_some() {
+            return None;
+        }
+        if let Some(retry) = &mut self.retry {
+            if std::mem::take(&mut retry.fresh) {
+                return None;
+            }
+            let Retry { checkpoint, .. } = self.retry.take()?;
+            return self.flush_job(checkpoint);
+        }
+        if self.active.is_empty() || self.frozen.is_some() {
             return None;
         }
         *self.reader.get_mut() = None;
-        let frozen = std::mem::take(&mut self.active);
-        let job = FlushJob {
+        self.frozen = Some(std::mem::take(&mut self.active));
+        self.reclaim.on_freeze();
+        self.flush_job(Checkpoint {
+            positions: self.applied.clone(),
+            hlc: self.hlc,
+            log_mark: self.log_mark,
+        })
+    }
+
+    /// Whether a flush has failed and is to be tried again with [`Self::begin_flush`].
+    #[must_use]
+    pub fn wants_retry(&self) -> bool {
+        self.retry.is_some()
+    }
+
+    fn flush_job(&self, checkpoint: Checkpoint) -> Option<FlushJob> {
+        Some(FlushJob {
             file: Arc::clone(&self.file),
-            table: Arc::clone(&frozen.table),
-            checkpoint: Checkpoint {
-                positions: self.applied.clone(),
-                hlc: self.hlc,
-                log_mark: self.log_mark,
-            },
+            table: Arc::clone(&self.frozen.as_ref()?.table),
+            checkpoint,
             totals: self.totals.clone(),
             options: self.options,
             file_bytes: self.file_bytes,
-        };
-        self.frozen = Some(frozen);
-        self.reclaim.on_freeze();
-        Some(job)
+        })
     }
 
-    /// Takes the result of the flush. After an error the frozen memtable stays for reads, and the
-    /// group has [stopped](Self::stopped).
+    /// Takes the result of the flush. After an error the frozen memtable stays for reads. If only the
+    /// disk was full, the flush can be tried again; else the group has [stopped](Self::stopped).
     pub fn finish_flush(&mut self, done: FlushDone) {
         self.file_bytes = self.file.bytes();
         match done.result {
@@ -295,7 +327,16 @@ impl Store {
                 self.totals = totals;
                 self.reclaim.on_flushed();
             }
-            Err(error) => {
+            Err(FlushFailed { again: Some(totals), .. }) => {
+                // Some of it may be in the file, and in its counts.
+                self.totals = totals;
+                if let Some(frozen) = &mut self.frozen {
+                    frozen.table.forget_below();
+                    *frozen.counts.get_mut() = CountCache::default();
+                }
+                self.retry = Some(Retry { checkpoint: done.checkpoint, fresh: true });
+            }
+            Err(FlushFailed { error, again: None }) => {
                 self.stopped = Some(format!("the flush failed: {error}; restart the node"));
             }
         }
@@ -307,7 +348,7 @@ impl Store {
             return self.file.reader().map(Arc::new);
         }
         let mut cached = self.reader.borrow_mut();
-        if let Some(reader) = &*cached {
+        if let Some(reader) = cached.as_ref().filter(|reader| reader.is_live()) {
             return Ok(Arc::clone(reader));
         }
         let reader = Arc::new(self.file.reader()?);

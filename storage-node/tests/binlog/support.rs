@@ -27,7 +27,7 @@ pub(crate) const OPTIONS: LogOptions = LogOptions {
 pub(crate) type Records = Vec<(LogPosition, Vec<u8>)>;
 
 pub(crate) fn dir() -> PathBuf {
-    PathBuf::from("/node/log")
+    PathBuf::from("/log")
 }
 
 pub(crate) fn segment_path(index: u64) -> PathBuf {

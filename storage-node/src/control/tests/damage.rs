@@ -8,6 +8,7 @@ use redb::{Database, TableDefinition};
 
 use super::support::{Bench, ballot, generation, identity, lane, register, set};
 use crate::control::{Change, ControlError, ControlStore, Kept};
+use crate::files::RealFs;
 use crate::replication::register::voter::Slot;
 
 const PAGE: usize = 4_096;
@@ -36,7 +37,7 @@ fn image(bench: &Bench) -> (Vec<u8>, Kept) {
 /// Opens damaged bytes: what was read, or an error that names the file.
 fn open(path: &Path, bytes: &[u8]) -> Option<Kept> {
     fs::write(path, bytes).unwrap();
-    match ControlStore::open(path, &identity()) {
+    match ControlStore::open(&RealFs, path, &identity()) {
         Ok((_, kept)) => Some(kept),
         Err(error) => {
             let text = error.to_string();
@@ -95,7 +96,7 @@ fn rewrite(bench: &Bench, key: &str, value: Option<&[u8]>) -> ControlError {
     drop(meta);
     write.commit().unwrap();
     drop(database);
-    ControlStore::open(&bench.path(), &identity()).expect_err("refused")
+    ControlStore::open(&RealFs, &bench.path(), &identity()).expect_err("refused")
 }
 
 #[test]
@@ -124,6 +125,6 @@ fn values_that_this_program_does_not_write_are_refused() {
 fn a_database_without_the_tables_is_refused() {
     let bench = Bench::new();
     drop(Database::create(bench.path()).unwrap());
-    let error = ControlStore::open(&bench.path(), &identity()).expect_err("refused");
+    let error = ControlStore::open(&RealFs, &bench.path(), &identity()).expect_err("refused");
     assert!(matches!(error, ControlError::Damaged { .. }), "{error}");
 }

@@ -6,6 +6,7 @@ use super::support::{
     Bench, GROUP, ballot, crash_image, generation, identity, lane, register, set,
 };
 use crate::control::{Change, ControlError, ControlStore, Kept, NodeIdentity};
+use crate::files::RealFs;
 use crate::replication::register::voter::Slot;
 
 fn slot() -> Slot {
@@ -55,7 +56,7 @@ fn a_crash_between_two_commits_leaves_the_state_of_the_first() {
     store
         .commit(&[Change::Slot(GROUP, Box::new(newer)), Change::Promise(lane(0), Epoch(60))])
         .unwrap();
-    let (_, after) = ControlStore::open(&crashed, &identity()).unwrap();
+    let (_, after) = ControlStore::open(&RealFs, &crashed, &identity()).unwrap();
     assert_eq!(after, acknowledged);
     drop(store);
     assert_eq!(bench.open().1.promises[&lane(0)], Epoch(60));
@@ -117,7 +118,7 @@ fn a_file_of_another_owner_is_refused_and_both_are_named() {
         NodeIdentity { cluster: ClusterId::of_name("other"), ..right },
     ];
     for expected in wrong {
-        let error = ControlStore::open(&bench.path(), &expected).expect_err("refused");
+        let error = ControlStore::open(&RealFs, &bench.path(), &expected).expect_err("refused");
         assert!(matches!(error, ControlError::Identity { .. }));
         let error = error.to_string();
         for part in ["control.redb".into(), right.to_string(), expected.to_string()] {
@@ -130,11 +131,11 @@ fn a_file_of_another_owner_is_refused_and_both_are_named() {
 #[test]
 fn an_existing_file_is_not_overwritten_and_a_missing_one_not_made_up() {
     let bench = Bench::new();
-    let error = ControlStore::open(&bench.path(), &identity()).expect_err("refused");
+    let error = ControlStore::open(&RealFs, &bench.path(), &identity()).expect_err("refused");
     assert!(matches!(error, ControlError::Missing { .. }));
     assert!(error.to_string().contains("control.redb"), "{error}");
     drop(bench.create());
-    let error = ControlStore::create(&bench.path(), &identity()).expect_err("refused");
+    let error = ControlStore::create(&RealFs, &bench.path(), &identity()).expect_err("refused");
     assert!(matches!(error, ControlError::Exists { .. }));
 }
 
@@ -143,7 +144,7 @@ fn a_creation_that_was_interrupted_is_begun_anew() {
     let bench = Bench::new();
     std::fs::write(bench.dir.path().join("control.new"), "half").unwrap();
     assert!(matches!(
-        ControlStore::open(&bench.path(), &identity()),
+        ControlStore::open(&RealFs, &bench.path(), &identity()),
         Err(ControlError::Missing { .. })
     ));
     drop(bench.create());

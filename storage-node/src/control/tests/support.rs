@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::control::electorate::Electorate;
 use crate::control::turn::Keeper;
 use crate::control::{ControlEvent, ControlStore, Kept, NodeIdentity, Request};
+use crate::files::RealFs;
 use crate::replication::message::{Message, RegisterMessage};
 use crate::replication::register::Ballot;
 
@@ -96,11 +97,11 @@ impl Bench {
     }
 
     pub(super) fn create(&self) -> (ControlStore, Kept) {
-        ControlStore::create(&self.path(), &identity()).unwrap()
+        ControlStore::create(&RealFs, &self.path(), &identity()).unwrap()
     }
 
     pub(super) fn open(&self) -> (ControlStore, Kept) {
-        ControlStore::open(&self.path(), &identity()).unwrap()
+        ControlStore::open(&RealFs, &self.path(), &identity()).unwrap()
     }
 
     /// A node whose voter is blank.
@@ -125,7 +126,7 @@ impl Bench {
 /// What a crash at this moment leaves: redb changes a file in place, so its present bytes.
 pub(super) fn crash_image(path: &Path, to: &Path) -> Kept {
     std::fs::copy(path, to).unwrap();
-    let (_, kept) = ControlStore::open(to, &identity()).unwrap();
+    let (_, kept) = ControlStore::open(&RealFs, to, &identity()).unwrap();
     kept
 }
 

@@ -6,7 +6,7 @@ use common::address::Field;
 use common::ids::{ClusterId, LogicGroup, NodeId, StoreId};
 use common::stored::Body;
 
-use super::support::{Bench, OPTIONS, identity, key};
+use super::support::{Bench, OPTIONS, identity, key, real};
 use crate::engine::{EngineError, Store, StoreIdentity, StoreOptions, View};
 
 #[test]
@@ -32,7 +32,7 @@ fn what_was_flushed_survives_and_what_was_not_is_replayed() {
 #[test]
 fn an_existing_file_is_not_overwritten() {
     let bench = Bench::new(OPTIONS);
-    let error = Store::create(&bench.path(), identity(), OPTIONS).err().expect("refused");
+    let error = Store::create(&real(), &bench.path(), identity(), OPTIONS).err().expect("refused");
     assert!(matches!(error, EngineError::Exists { .. }));
     assert!(error.to_string().contains("3.redb"), "{error}");
 }
@@ -50,15 +50,16 @@ fn a_file_of_another_group_node_store_or_cluster_is_refused_and_both_are_named()
         StoreIdentity { cluster: ClusterId::of_name("other"), ..right },
     ];
     for expected in wrong {
-        let error = Store::open(&path, expected, OPTIONS).err().expect("refused").to_string();
+        let error =
+            Store::open(&real(), &path, expected, OPTIONS).err().expect("refused").to_string();
         for part in ["3.redb".into(), right.to_string(), expected.to_string()] {
             assert!(error.contains(&part), "{error} does not name {part}");
         }
     }
     let servers = StoreOptions { servers: 3, ..OPTIONS };
-    let error = Store::open(&path, right, servers).err().expect("refused").to_string();
+    let error = Store::open(&real(), &path, right, servers).err().expect("refused").to_string();
     assert!(error.contains("written for 2 servers") && error.contains("lists 3"), "{error}");
-    assert!(Store::open(&path, right, OPTIONS).is_ok());
+    assert!(Store::open(&real(), &path, right, OPTIONS).is_ok());
     drop(directory);
 }
 
@@ -67,7 +68,8 @@ fn a_missing_empty_or_foreign_file_is_refused_with_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("9.redb");
     let refused = || {
-        let error = Store::open(&path, identity(), OPTIONS).err().expect("refused").to_string();
+        let error =
+            Store::open(&real(), &path, identity(), OPTIONS).err().expect("refused").to_string();
         assert!(error.contains("9.redb"), "{error}");
         error
     };
@@ -92,7 +94,7 @@ fn a_truncated_or_overwritten_file_is_an_error_and_no_panic() {
     let mut refused = 0;
     let mut check = |content: &[u8]| {
         fs::write(&damaged, content).unwrap();
-        let read = Store::open(&damaged, identity(), OPTIONS).and_then(|store| {
+        let read = Store::open(&real(), &damaged, identity(), OPTIONS).and_then(|store| {
             for n in 0..2_000 {
                 store.record(&key(&format!("object {n}"), Field::Unnamed))?;
             }

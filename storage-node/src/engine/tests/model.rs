@@ -1,4 +1,4 @@
-//! Random operations, flushes, crashes and reclaims against the oracle. The operations are
+//! Random operations, flushes, crashes, power cuts and reclaims against the oracle, on a simulated disk. The operations are
 //! evaluated here as the group does it: from the store's own view, into records.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use super::oracle::{Oracle, Seen};
 use super::support::{Bench, OPTIONS, Put, header_key, key, prefix};
 use crate::engine::visible::Hiding;
 use crate::engine::{FlushJob, StoreOptions, View};
+use crate::files::{MemFs, PowerCut};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -28,9 +29,34 @@ enum Step {
     FinishFlush,
     CrashInFlush { commits: usize },
     Crash,
+    SyncLog,
+    PowerCut { mode: Cut },
+    CutInFlush { syncs: u64, mode: Cut },
     Reclaim { slice: usize },
     ReclaimAll,
     Check,
+}
+
+/// What a power cut keeps of what was not synced.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Nothing,
+    All,
+    Some(u32),
+}
+
+impl Cut {
+    fn mode(self) -> PowerCut {
+        match self {
+            Self::Nothing => PowerCut::LoseUnsynced,
+            Self::All => PowerCut::KeepAll,
+            Self::Some(seed) => PowerCut::TornSectors(u64::from(seed)),
+        }
+    }
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    prop_oneof![1 => Just(Cut::Nothing), 1 => Just(Cut::All), 2 => any::<u32>().prop_map(Cut::Some)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -52,6 +78,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::FinishFlush),
         1 => (0..4_usize).prop_map(|commits| Step::CrashInFlush { commits }),
         1 => Just(Step::Crash),
+        3 => Just(Step::SyncLog),
+        1 => cut().prop_map(|mode| Step::PowerCut { mode }),
+        2 => (1..30_u64, cut()).prop_map(|(syncs, mode)| Step::CutInFlush { syncs, mode }),
         3 => (1..6_usize).prop_map(|slice| Step::Reclaim { slice }),
         1 => Just(Step::ReclaimAll),
         2 => Just(Step::Check),
@@ -59,8 +88,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct Model {
+    disk: MemFs,
     bench: Bench,
     oracle: Oracle,
+    /// The oracle after each record of the log.
+    history: Vec<Oracle>,
     now: u64,
     flushing: Option<FlushJob>,
 }
@@ -76,8 +108,10 @@ struct Known {
 
 impl Model {
     fn new(options: StoreOptions) -> Self {
-        let bench = Bench::new(options);
-        Self { bench, oracle: Oracle::default(), now: 1_000_000, flushing: None }
+        let disk = MemFs::new();
+        let bench = Bench::on_disk(&disk, options);
+        let (oracle, history) = (Oracle::default(), vec![Oracle::default()]);
+        Self { disk, bench, oracle, history, now: 1_000_000, flushing: None }
     }
 
     fn known(&self, name: &str) -> Known {
@@ -128,6 +162,12 @@ impl Model {
     }
 
     fn run(&mut self, step: &Step) {
+        self.run_step(step);
+        let records = usize::try_from(self.bench.next() - 1).unwrap();
+        self.history.resize(records + 1, self.oracle.clone());
+    }
+
+    fn run_step(&mut self, step: &Step) {
         match *step {
             Step::Set { object, expire_in, bytes } => {
                 let name = name(object);
@@ -152,6 +192,7 @@ impl Model {
             Step::Time { ms } => self.now += ms,
             Step::BeginFlush => {
                 if self.flushing.is_none() {
+                    self.bench.sync_log();
                     self.flushing = self.bench.store_mut().begin_flush();
                 }
             }
@@ -164,17 +205,38 @@ impl Model {
             }
             Step::CrashInFlush { commits } => {
                 if self.flushing.is_none() {
+                    self.bench.sync_log();
                     self.bench.flush_partly(commits);
                 }
                 self.crash();
             }
             Step::Crash => self.crash(),
+            Step::SyncLog => self.bench.sync_log(),
+            Step::PowerCut { mode } => self.power_cut(mode),
+            Step::CutInFlush { syncs, mode } => {
+                if self.flushing.is_none() {
+                    self.bench.sync_log();
+                    self.flushing = self.bench.store_mut().begin_flush();
+                }
+                self.disk.cut_power_at_sync(self.disk.syncs() + syncs);
+                // An error if it is cut short; the flush may also be over before.
+                drop(self.flushing.take().map(FlushJob::run));
+                self.power_cut(mode);
+            }
             Step::Reclaim { slice } => {
                 self.bench.reclaim(self.now, slice);
             }
             Step::ReclaimAll => self.bench.reclaim_all(self.now),
             Step::Check => self.check(),
         }
+    }
+
+    fn power_cut(&mut self, mode: Cut) {
+        self.flushing = None;
+        self.disk.cut_power();
+        self.disk = self.disk.after_power_cut(mode.mode());
+        let records = self.bench.after_power_cut(&self.disk, mode.mode());
+        self.oracle = self.history[records].clone();
     }
 
     fn crash(&mut self) {

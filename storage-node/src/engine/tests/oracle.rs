@@ -17,7 +17,7 @@ enum Object {
 }
 
 /// All objects.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Oracle {
     objects: BTreeMap<String, Object>,
 }

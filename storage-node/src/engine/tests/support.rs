@@ -1,6 +1,8 @@
 //! A store with a log that forgets nothing, and writes of single records to it.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use common::address::{Field, Object};
 use common::ids::{
@@ -14,6 +16,12 @@ use tempfile::TempDir;
 
 use crate::engine::chunk::Cursor;
 use crate::engine::{Store, StoreIdentity, StoreOptions, View};
+use crate::files::{Fs, MemFs, PowerCut, RealFs};
+
+/// The real file system.
+pub(super) fn real() -> Arc<dyn Fs> {
+    Arc::new(RealFs)
+}
 
 pub(super) const OPTIONS: StoreOptions =
     StoreOptions { cache_bytes: 8 << 10, servers: 2, purge_tombstones: true };
@@ -89,20 +97,57 @@ impl Put {
 pub(super) struct Bench {
     pub(super) directory: TempDir,
     pub(super) options: StoreOptions,
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
     store: Option<Store>,
     log: Vec<Vec<(Vec<u8>, Put)>>,
+    /// So many records of the log are durable.
+    durable: usize,
 }
 
 impl Bench {
     pub(super) fn new(options: StoreOptions) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let store = Store::create(&directory.path().join("3.redb"), identity(), options);
-        let store = Some(store.expect("created"));
-        Self { directory, options, store, log: Vec::new() }
+        let path = directory.path().join("3.redb");
+        Self::on(real(), directory, path, options)
     }
 
-    pub(super) fn path(&self) -> std::path::PathBuf {
-        self.directory.path().join("3.redb")
+    /// A store on a simulated disk.
+    pub(super) fn on_disk(disk: &MemFs, options: StoreOptions) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        Self::on(Arc::new(disk.clone()), directory, PathBuf::from("/3.redb"), options)
+    }
+
+    fn on(fs: Arc<dyn Fs>, directory: TempDir, path: PathBuf, options: StoreOptions) -> Self {
+        let store = Store::create(&fs, &path, identity(), options);
+        let store = Some(store.expect("created"));
+        Self { directory, options, fs, path, store, log: Vec::new(), durable: 0 }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    /// Makes the log durable.
+    pub(super) fn sync_log(&mut self) {
+        self.durable = self.log.len();
+    }
+
+    /// Goes on with what a power cut has left on the disk. Returns how many records the log has left.
+    pub(super) fn after_power_cut(&mut self, disk: &MemFs, mode: PowerCut) -> usize {
+        self.store = None;
+        let unsynced = self.log.len() - self.durable;
+        let kept = match mode {
+            PowerCut::LoseUnsynced => 0,
+            PowerCut::KeepAll => unsynced,
+            PowerCut::TornSectors(seed) => usize::try_from(seed).unwrap() % (unsynced + 1),
+        };
+        self.log.truncate(self.durable + kept);
+        // What is found is written again and synced before it is used.
+        self.durable = self.log.len();
+        self.fs = Arc::new(disk.clone());
+        self.reopen();
+        self.log.len()
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -170,6 +215,7 @@ impl Bench {
     }
 
     pub(super) fn flush(&mut self) {
+        self.sync_log();
         if let Some(job) = self.store_mut().begin_flush() {
             let done = job.run();
             assert!(done.error().is_none(), "{:?}", done.error());
@@ -195,10 +241,11 @@ impl Bench {
     /// Loses the memtables, opens the file again and replays the log behind its checkpoint.
     pub(super) fn reopen(&mut self) {
         self.store = None;
-        let store = Store::open(&self.path(), identity(), self.options).expect("opened");
+        let store = Store::open(&self.fs, &self.path, identity(), self.options).expect("opened");
         let checkpoint = store.checkpoint().clone();
         self.store = Some(store);
         let flushed = checkpoint.positions.get(&stream()).map_or(0, |lsn| lsn.0);
+        assert!(flushed <= self.log.len() as u64, "the file is ahead of the log (I6)");
         assert_eq!((checkpoint.hlc.0, checkpoint.log_mark.1), (flushed, flushed));
         for number in flushed + 1..=self.log.len() as u64 {
             self.apply_logged(number);

@@ -11,9 +11,10 @@ use common::register::VoterSet;
 use tokio::sync::oneshot;
 
 use crate::control::{
-    self, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept, NodeIdentity,
-    Request,
+    self, Control, ControlError, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept,
+    NodeIdentity, Request,
 };
+use crate::files::Fs;
 use crate::shared::Shared;
 use crate::worker::Life;
 
@@ -25,10 +26,15 @@ pub(super) struct ControlFile {
 
 impl ControlFile {
     /// Opens or makes it.
-    pub(super) fn open(path: &Path, identity: &NodeIdentity, create: bool) -> Self {
+    pub(super) fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        identity: &NodeIdentity,
+        create: bool,
+    ) -> Result<Self, ControlError> {
         let open = if create { ControlStore::create } else { ControlStore::open };
-        let (store, kept) = open(path, identity).unwrap();
-        Self { store, kept }
+        let (store, kept) = open(fs, path, identity)?;
+        Ok(Self { store, kept })
     }
 
     /// Writes a process start of the machine's boot `boot` down.

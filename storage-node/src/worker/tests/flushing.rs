@@ -1,10 +1,12 @@
 //! Flushes follow the log (I6), and the log is released behind them.
 
+use std::path::Path;
+
 use common::failure::FailureCode;
 use common::ids::LogicGroup;
 
 use super::answer::{Answer, DONE, value};
-use super::node::{Node, Setup};
+use super::node::{LOG, Node, Setup};
 use super::request::{count, delete, get, get_start, set};
 use crate::binlog::PowerCut;
 use crate::error::StartError;
@@ -76,7 +78,9 @@ fn a_log_that_lost_what_a_file_has_is_refused() {
     node.tick();
     node.sync();
     assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
-    let refused = node.restart_on(too_old).err().unwrap();
+    let disk = node.disk.after_kill();
+    disk.take_dir(&too_old, Path::new(LOG));
+    let refused = node.restart_on(disk).err().unwrap();
     assert!(matches!(refused, StartError::LogBehind(..)), "{refused}");
 }
 

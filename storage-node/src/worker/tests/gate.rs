@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::binlog::{LogFile, LogFs, MemFs};
+use crate::files::{Fs, FsFile, FsLock, MemFs};
 
 /// A test that waits longer for a thread has failed.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ struct State {
 
 impl Gate {
     /// The disk behind this gate.
-    pub(super) fn before(&self, disk: &MemFs) -> Arc<dyn LogFs> {
+    pub(super) fn before(&self, disk: &MemFs) -> Arc<dyn Fs> {
         Arc::new(GatedFs { disk: disk.clone(), hinge: Arc::clone(&self.0) })
     }
 
@@ -91,12 +91,12 @@ struct GatedFs {
 }
 
 impl GatedFs {
-    fn gated(&self, file: Arc<dyn LogFile>) -> Arc<dyn LogFile> {
+    fn gated(&self, file: Arc<dyn FsFile>) -> Arc<dyn FsFile> {
         Arc::new(GatedFile { file, hinge: Arc::clone(&self.hinge) })
     }
 }
 
-impl LogFs for GatedFs {
+impl Fs for GatedFs {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.create_dir(dir)
     }
@@ -105,11 +105,15 @@ impl LogFs for GatedFs {
         self.disk.list(dir)
     }
 
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.disk.create(path).map(|file| self.gated(file))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.disk.open(path).map(|file| self.gated(file))
     }
 
@@ -124,14 +128,18 @@ impl LogFs for GatedFs {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.sync_dir(dir)
     }
+
+    fn lock(&self, path: &Path) -> io::Result<FsLock> {
+        self.disk.lock(path)
+    }
 }
 
 struct GatedFile {
-    file: Arc<dyn LogFile>,
+    file: Arc<dyn FsFile>,
     hinge: Arc<Hinge>,
 }
 
-impl LogFile for GatedFile {
+impl FsFile for GatedFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }

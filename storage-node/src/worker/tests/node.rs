@@ -2,6 +2,7 @@
 //! and the control thread, which are the real ones.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -10,7 +11,6 @@ use std::time::Duration;
 use common::ids::{Lane, LogicGroup, Lsn, NodeId, ServerIndex};
 use common::register::Register;
 use config::Topology;
-use tempfile::TempDir;
 
 use crate::binlog::{LogOptions, MemFs, PowerCut, SyncEvent, WhenAbsent};
 use crate::catch_up::CatchUp;
@@ -31,6 +31,9 @@ use crate::worker::tests::control::{ControlFile, ControlThread};
 use crate::worker::tests::gate::Gate;
 use crate::worker::tests::request::CLUSTER;
 use crate::worker::{Core, OpenedGroup, Started};
+
+/// Where the log is on the node's disk.
+pub(super) const LOG: &str = "/a1/log";
 
 /// What a node is made of.
 #[derive(Clone, Copy)]
@@ -59,7 +62,7 @@ impl Default for Setup {
     }
 }
 
-/// The node. Its log syncs only what somebody asks for.
+/// The node. Its log syncs only what somebody asks for; faults of the disk are the log's alone.
 pub(super) struct Node {
     /// Before the core: the log's thread cannot end in front of a closed gate.
     pub(super) gate: Gate,
@@ -72,8 +75,6 @@ pub(super) struct Node {
     setup: Setup,
     /// Of the machine.
     boot: u32,
-    /// Below everything that has it open.
-    dir: Rc<TempDir>,
     pub(super) thread: Rc<Thread>,
 }
 
@@ -81,7 +82,6 @@ pub(super) struct Node {
 struct Machine {
     setup: Setup,
     boot: u32,
-    dir: Rc<TempDir>,
     thread: Rc<Thread>,
 }
 
@@ -96,14 +96,15 @@ impl Node {
 
     /// A new node of which nobody has heard: its groups were never created.
     pub(super) fn blank(setup: Setup) -> Self {
-        let dir = Rc::new(tempfile::tempdir().unwrap());
-        let machine = Machine { setup, boot: 1, dir, thread: Rc::new(Thread::new()) };
+        let machine = Machine { setup, boot: 1, thread: Rc::new(Thread::new()) };
         Self::open(machine, MemFs::new(), true).unwrap()
     }
 
     fn open(machine: Machine, disk: MemFs, create: bool) -> Result<Self, StartError> {
-        let Machine { setup, boot, dir, thread } = machine;
-        let data = DataDir::open(&dir.path().join("a1"), CLUSTER, "a1", create)?;
+        let Machine { setup, boot, thread } = machine;
+        let fs = Arc::new(disk.clone());
+        disk.faults_below(Path::new(LOG));
+        let data = DataDir::open(fs, Path::new("/a1"), CLUSTER, "a1", create)?;
         let topology = Topology::parse(&topology(setup)).unwrap();
         let limits = Limits {
             memtable_bytes: setup.memtable_bytes,
@@ -111,7 +112,8 @@ impl Node {
             log_bytes: u64::MAX,
             retention: Retention { keep_bytes: u64::MAX, keep_ms: u64::MAX },
         };
-        let mut file = ControlFile::open(&data.control_path(), &data.node_identity(), create);
+        let mut file =
+            ControlFile::open(&disk, &data.control_path(), &data.node_identity(), create)?;
         let mut groups = open_groups(&data, limits, &topology, create)?;
         let gate = Gate::default();
         let options = LogOptions {
@@ -148,7 +150,7 @@ impl Node {
         let dedup = replayed.dedup.into_iter().next().unwrap();
         let started = Started { groups: groups.into_values().collect(), dedup, hlc: replayed.hlc };
         let core = Core::new(0, shared, started);
-        Ok(Self { gate, control, core, disk, synced, work, setup, boot, dir, thread })
+        Ok(Self { gate, control, core, disk, synced, work, setup, boot, thread })
     }
 
     /// A client that passed the handshake.
@@ -199,7 +201,7 @@ impl Node {
 
     /// The process dies and is started again on what the kernel has.
     pub(super) fn restart_after_kill(self) -> Self {
-        let disk = self.disk.after_power_cut(PowerCut::KeepAll);
+        let disk = self.disk.after_kill();
         let mut node = self.restart_on(disk).unwrap();
         node.serve();
         node
@@ -214,11 +216,11 @@ impl Node {
         node
     }
 
-    /// The process dies and is started again with this disk under its log. It has not heard from
+    /// The process dies and is started again with this disk. It has not heard from
     /// its voter yet.
     pub(super) fn restart_on(self, disk: MemFs) -> Result<Self, StartError> {
-        let (dir, thread) = (Rc::clone(&self.dir), Rc::clone(&self.thread));
-        let machine = Machine { setup: self.setup, boot: self.boot, dir, thread };
+        let thread = Rc::clone(&self.thread);
+        let machine = Machine { setup: self.setup, boot: self.boot, thread };
         drop(self);
         Self::open(machine, disk, false)
     }

@@ -1,0 +1,149 @@
+//! What a redb file lies on: a file of [`crate::files`], so that its power can be cut in tests.
+//!
+//! It reads and writes at offsets and syncs with fdatasync, as redb's own backend does. It locks
+//! nothing: the data directory has one lock for all of its files.
+//!
+//! redb refuses everything after the first call that failed, until the file is opened again. A read
+//! is therefore tried twice before redb hears of it: many errors of disks pass. A write or a sync is
+//! not: a sync that failed has lost what it was to write.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use crate::files::{Fs, FsFile};
+
+/// A redb database on a file.
+#[derive(Debug)]
+pub(crate) struct FileBackend {
+    file: Arc<dyn FsFile>,
+    state: BackendState,
+}
+
+/// What happened to a database's file, shared with whoever has the database.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BackendState(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    failed: AtomicBool,
+    full: AtomicBool,
+    sync_failed: AtomicBool,
+    fenced: AtomicBool,
+}
+
+impl BackendState {
+    /// Whether a call failed, so that redb refuses all that follow.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether a write failed because the disk is full.
+    pub(crate) fn was_full(&self) -> bool {
+        self.0.full.load(Ordering::Acquire)
+    }
+
+    /// Whether a sync failed: what the file has on the disk is not what is read from it.
+    pub(crate) fn has_sync_failed(&self) -> bool {
+        self.0.sync_failed.load(Ordering::Acquire)
+    }
+
+    /// Lets nothing more through: the file is about to be opened again.
+    pub(crate) fn fence(&self) {
+        self.0.fenced.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.fenced.load(Ordering::Acquire) {
+            return Err(io::Error::other("the file was opened again after an error"));
+        }
+        Ok(())
+    }
+
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.0.full.fetch_or(crate::files::is_no_space(error), Ordering::AcqRel);
+            self.0.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+}
+
+impl FileBackend {
+    /// A database on a file.
+    pub(crate) fn new(file: Arc<dyn FsFile>) -> (Self, BackendState) {
+        let state = BackendState::default();
+        (Self { file, state: state.clone() }, state)
+    }
+}
+
+/// Makes a database in a file that must not exist yet. Its name is not durable.
+pub(crate) fn create(
+    fs: &dyn Fs,
+    path: &Path,
+    builder: &Builder,
+) -> Result<(Database, BackendState), DatabaseError> {
+    let (backend, state) = FileBackend::new(fs.create(path).map_err(storage)?);
+    Ok((builder.create_with_backend(backend)?, state))
+}
+
+/// Opens the database in a file.
+pub(crate) fn open(
+    fs: &dyn Fs,
+    path: &Path,
+    builder: &Builder,
+) -> Result<(Database, BackendState), DatabaseError> {
+    let file = fs.open(path).map_err(storage)?;
+    // redb would make a new database in an empty file.
+    if file.size().map_err(storage)? == 0 {
+        return Err(storage(io::Error::new(ErrorKind::InvalidData, "the file is empty")));
+    }
+    let (backend, state) = FileBackend::new(file);
+    Ok((builder.create_with_backend(backend)?, state))
+}
+
+fn storage(error: io::Error) -> DatabaseError {
+    DatabaseError::Storage(redb::StorageError::Io(error))
+}
+
+impl StorageBackend for FileBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.state.check()?;
+        self.state.note(self.file.size())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.state.check()?;
+        let read = self.file.read_exact_at(out, offset);
+        let read = match read {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+                tracing::warn!(%error, offset, "a read of a redb file failed and is tried again");
+                self.file.read_exact_at(out, offset)
+            }
+            other => other,
+        };
+        self.state.note(read)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.state.check()?;
+        self.state.note(self.file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.state.check()?;
+        let synced = self.state.note(self.file.sync_data());
+        if synced.is_err() {
+            self.state.0.sync_failed.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.state.check()?;
+        self.state.note(self.file.write_all_at(data, offset))
+    }
+}
