@@ -13,7 +13,7 @@ use crate::engine::chunk::{Chunk, Cursor};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
-use crate::engine::store::StoreOptions;
+use crate::engine::store::{Layer, StoreOptions};
 
 /// Bytes of a page of the file.
 const PAGE_BYTES: u64 = 4_096;
@@ -32,6 +32,20 @@ pub struct FlushJob {
 pub struct FlushDone {
     pub(super) checkpoint: Checkpoint,
     pub(super) result: Result<Totals, EngineError>,
+}
+
+/// A memtable that is in the file, and what the worker had derived from it. Dropping one takes a
+/// worker's turn many times over, so it is dropped by a thread that may take its time.
+#[must_use = "it is costly to drop: hand it to a thread that may take its time"]
+#[derive(Default)]
+pub struct Garbage {
+    _layer: Option<Layer>,
+}
+
+impl Garbage {
+    pub(super) fn new(layer: Option<Layer>) -> Self {
+        Self { _layer: layer }
+    }
 }
 
 impl FlushDone {

@@ -35,7 +35,7 @@ pub mod visible;
 
 pub use digest::{BUCKETS, DigestKey, DigestKeys, DigestPage, bucket_of};
 pub use error::EngineError;
-pub use flush::{FlushDone, FlushJob};
+pub use flush::{FlushDone, FlushJob, Garbage};
 pub use layout::{Checkpoint, StoreIdentity};
 pub use record::RecordRef;
 pub use scan::VisitObject;

@@ -22,7 +22,7 @@ use crate::engine::EngineError;
 use crate::engine::counts::CountCache;
 use crate::engine::entry::Entry;
 use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
-use crate::engine::flush::{FlushDone, FlushJob};
+use crate::engine::flush::{FlushDone, FlushJob, Garbage};
 use crate::engine::layers::Layers;
 use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
 use crate::engine::memtable::{GarbageMark, Memtable, Origin, clears, wins};
@@ -285,18 +285,19 @@ impl Store {
     }
 
     /// Takes the result of the flush. After an error the frozen memtable stays for reads, and the
-    /// group has [stopped](Self::stopped).
-    pub fn finish_flush(&mut self, done: FlushDone) {
+    /// group has [stopped](Self::stopped). What the flush leaves over is for another thread to drop.
+    pub fn finish_flush(&mut self, done: FlushDone) -> Garbage {
         self.file_bytes = self.file.bytes();
         match done.result {
             Ok(totals) => {
-                self.frozen = None;
                 self.checkpoint = done.checkpoint;
                 self.totals = totals;
                 self.reclaim.on_flushed();
+                Garbage::new(self.frozen.take())
             }
             Err(error) => {
                 self.stopped = Some(format!("the flush failed: {error}; restart the node"));
+                Garbage::default()
             }
         }
     }

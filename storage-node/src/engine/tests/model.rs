@@ -159,7 +159,7 @@ impl Model {
                 if let Some(job) = self.flushing.take() {
                     let done = job.run();
                     assert!(done.error().is_none(), "{:?}", done.error());
-                    self.bench.store_mut().finish_flush(done);
+                    drop(self.bench.store_mut().finish_flush(done));
                 }
             }
             Step::CrashInFlush { commits } => {

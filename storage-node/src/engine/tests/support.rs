@@ -173,7 +173,7 @@ impl Bench {
         if let Some(job) = self.store_mut().begin_flush() {
             let done = job.run();
             assert!(done.error().is_none(), "{:?}", done.error());
-            self.store_mut().finish_flush(done);
+            drop(self.store_mut().finish_flush(done));
         }
     }
 
