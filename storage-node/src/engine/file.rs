@@ -18,7 +18,7 @@ use rt::panics;
 use crate::engine::EngineError;
 use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_COUNT, META_FORMAT,
-    META_HEADERS, META_IDENTITY, RECORDS, StoreIdentity, decode_number,
+    META_HEADERS, META_IDENTITY, META_NAMED, RECORDS, StoreIdentity, decode_number,
 };
 
 /// The database and where it lies. Shared by the worker and the flush.
@@ -40,6 +40,8 @@ pub(super) struct FileState {
 pub(super) struct Totals {
     /// Header records.
     pub(super) headers: u64,
+    /// Named fields that have a value; none where the file does not know.
+    pub(super) named: Option<u64>,
     /// Live objects, by [`crate::engine::layout::count_key`].
     pub(super) live: BTreeMap<Vec<u8>, u64>,
 }
@@ -100,6 +102,7 @@ impl GroupFile {
             meta.insert(META_IDENTITY, identity.encode(servers).as_slice())?;
             meta.insert(META_CHECKPOINT, Checkpoint::default().encode().as_slice())?;
             meta.insert(META_HEADERS, 0_u64.to_le_bytes().as_slice())?;
+            meta.insert(META_NAMED, 0_u64.to_le_bytes().as_slice())?;
             drop(meta);
             write.commit()?;
             Ok(database)
@@ -152,13 +155,15 @@ impl GroupFile {
             .map_err(|e| damaged("checkpoint", e))?;
         let headers = decode_number(value(META_HEADERS, "header count")?)
             .map_err(|e| damaged("header count", e))?;
+        let named = meta.get(META_NAMED).map(|bytes| decode_number(bytes)).transpose();
+        let named = named.map_err(|e| damaged("number of named fields", e))?;
         let live = meta
             .iter()
             .filter(|(key, _)| key.first() == Some(&META_COUNT))
             .map(|(key, count)| Ok((key.clone(), decode_number(count)?)))
             .collect::<Result<_, DecodeError>>()
             .map_err(|e| damaged("object counts", e))?;
-        let totals = Totals { headers, live };
+        let totals = Totals { headers, named, live };
         Ok((Self { path: path.to_owned(), database }, FileState { checkpoint, totals }))
     }
 

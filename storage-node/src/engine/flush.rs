@@ -9,7 +9,8 @@ use std::sync::Arc;
 use redb::Durability;
 
 use crate::engine::EngineError;
-use crate::engine::chunk::{Chunk, Cursor};
+use crate::engine::before::Before;
+use crate::engine::chunk::{Chunk, Cursor, Limits};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
@@ -91,12 +92,18 @@ impl FlushJob {
         totals: &mut Totals,
     ) -> Result<bool, redb::Error> {
         let budget = (self.options.cache_bytes as u64 / 2).max(PAGE_BYTES);
+        let before = Before::new(&self.file.database)?;
         let mut write = self.file.database.begin_write()?;
         write.set_durability(Durability::Immediate)?;
         write.set_quick_repair(true);
-        let mut chunk = Chunk::open(&write, &self.options, budget, self.page_share())?;
-        while !chunk.is_full() && chunk.write_object(cursor)? {}
-        chunk.write_totals(totals)?;
+        let limits = Limits {
+            budget,
+            page_share: self.page_share(),
+            only_unnamed: self.totals.headers == 0 && self.totals.named == Some(0),
+        };
+        let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
+        chunk.write(cursor)?;
+        chunk.finish(totals)?;
         let last = cursor.is_at_end();
         if last {
             chunk.write_checkpoint(&self.checkpoint)?;

@@ -12,6 +12,7 @@
 //! * what hides records leaves the file after what it hides;
 //! * no read transaction lives across a flush.
 
+mod before;
 mod chunk;
 mod counts;
 mod digest;
@@ -27,6 +28,7 @@ mod order;
 mod reclaim;
 pub mod record;
 mod scan;
+mod sort;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -97,7 +97,8 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
         let file = GroupFile::create(path, &identity, options.servers, options.cache_bytes)?;
-        let state = FileState { checkpoint: Checkpoint::default(), totals: Totals::default() };
+        let totals = Totals { named: Some(0), ..Totals::default() };
+        let state = FileState { checkpoint: Checkpoint::default(), totals };
         Ok(Self::new(file, state, options))
     }
 

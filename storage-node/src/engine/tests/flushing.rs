@@ -122,6 +122,52 @@ fn reads_see_the_newest_of_active_frozen_and_file() {
     }
 }
 
+/// What is written without looking at what was there: behind the last key, and where the file has
+/// neither headers nor named values.
+#[test]
+fn counts_are_right_whatever_the_file_had_of_an_object() {
+    for cache_bytes in [2 << 10, 32 << 10, 1 << 20] {
+        let mut bench = Bench::new(StoreOptions { cache_bytes, ..OPTIONS });
+        for n in 0..60 {
+            bench.set(&format!("string {n}"), n % 2 * 900, &"x".repeat(60));
+        }
+        bench.flush();
+        bench.check_file();
+        assert_eq!(bench.count(1), 60, "appended to an empty file");
+        for n in 0..60 {
+            let key = key(&format!("string {}", n + 30), Field::Unnamed);
+            bench.write(vec![(key, if n % 3 == 0 { Put::Tombstone } else { Put::value("y") })]);
+        }
+        let count = bench.count(1);
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!((count, bench.count(1)), (70, 70), "old records are all there was");
+        for n in 0..90 {
+            let (string, hash) = (format!("string {n}"), format!("hash {}", n % 20));
+            bench.hset(&hash, &format!("field {n}"), &"y".repeat(60));
+            bench.hset(&string, "field", "under or over a string");
+            let cleared = bench.next() - u64::from(n % 2 == 0);
+            let header = Put::Header { expire_at: 500, cleared };
+            bench.write(vec![(header_key(&string), header)]);
+        }
+        let count = bench.count(1);
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!(bench.count(1), count, "a mix of all kinds");
+        for n in 0..90 {
+            bench.set(&format!("string {n}"), 0, "again");
+            bench.set(&format!("hash {n}"), 0, "now a string");
+        }
+        let count = bench.count(1);
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!((count, bench.count(1)), (180, 180), "over headers and fields");
+    }
+}
+
 #[test]
 fn a_store_knows_whether_it_has_headers() {
     let mut bench = Bench::new(OPTIONS);

@@ -180,6 +180,7 @@ impl Model {
     fn crash(&mut self) {
         self.flushing = None;
         self.bench.reopen();
+        self.bench.check_file();
     }
 
     fn hash_set(&mut self, name: &str, field: &str, expire_at: u64, bytes: usize) {
