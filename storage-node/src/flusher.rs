@@ -9,17 +9,19 @@ use common::ids::LogicGroup;
 use tokio::sync::mpsc::Sender;
 
 use crate::binlog::LogPosition;
-use crate::engine::FlushJob;
+use crate::engine::{FlushJob, Garbage};
 use crate::shared::Shared;
 use crate::worker::Message;
 
-/// Work that may wait: at most one flush and one release for each worker, so it is never full.
+/// Work that may wait: at most one flush, one drop and one release for each worker, so it is never full.
 const QUEUE: usize = 1024;
 
 /// What the thread does.
 pub(crate) enum Work {
     /// Flush a memtable; the group's worker is told.
     Flush(LogicGroup, FlushJob),
+    /// Drop what a flush left over.
+    Drop(Garbage),
     /// Remove what the log holds before this place.
     Release(LogPosition),
     /// Stop.
@@ -60,6 +62,7 @@ pub(crate) fn start(
         for work in work {
             match work {
                 Work::Flush(group, job) => flush(group, job, &workers),
+                Work::Drop(garbage) => drop(garbage),
                 Work::Release(upto) => release(&shared, upto),
                 Work::Stop => return,
             }

@@ -1,29 +1,36 @@
 //! One commit of a flush: a range of a memtable's records, the counts they change and the indexes.
+//!
+//! What an object is before and after decides over the counts. It is looked up as rarely as possible:
+//! * behind the last key of the file nothing is, and records are appended without a search;
+//! * where the file has neither headers nor named values, the record that an unnamed value replaces
+//!   is all there was;
+//! * otherwise [`Before`] walks the file in the order of the flush.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use common::key::{HEADER_SUFFIX, KIND_NAMED, UNNAMED_SUFFIX};
-use common::reply::ObjectKind;
 use common::stored::{Body, Stored};
-use common::version::Version;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use crate::engine::before::{Before, ObjectState, decode};
 use crate::engine::counts::object_count_key;
 use crate::engine::entry::{Entry, Fields};
 use crate::engine::file::Totals;
-use crate::engine::layers::kind_by;
 use crate::engine::layout::{
-    Bytes, Checkpoint, EXPIRY, GARBAGE, META, META_CHECKPOINT, META_HEADERS, RECORDS, expiry_key,
+    Bytes, Checkpoint, EXPIRY, GARBAGE, META, META_CHECKPOINT, META_HEADERS, META_NAMED, RECORDS,
+    expiry_key,
 };
 use crate::engine::memtable::{GarbageMark, Memtable, Node};
-use crate::engine::sealed::{decode_record, seal, seal_into};
+use crate::engine::sealed::{seal, seal_into};
 use crate::engine::store::StoreOptions;
-use crate::engine::visible::{BEFORE_ALL_EXPIRY, Hiding};
 
 /// What an entry of the expiry index costs in changed pages: neighbours in time share them.
 const EXPIRY_COST: u64 = 512;
 /// Pages are half full after they split.
 const FILL_FACTOR: u64 = 2;
+/// What a record costs in a page besides its bytes.
+const RECORD_COST: u64 = 16;
 
 /// The next record of a memtable to write.
 pub(super) struct Cursor<'m> {
@@ -45,6 +52,17 @@ impl<'m> Cursor<'m> {
     pub(super) fn is_at_end(&self) -> bool {
         self.order.is_empty()
     }
+
+    /// Whether nothing of the first object was written yet.
+    fn is_fresh(&self) -> bool {
+        !self.in_drops && self.from.is_empty()
+    }
+
+    /// The first object, if all of it belongs behind a key.
+    fn first_behind(&self, last: Option<&[u8]>) -> Option<&'m Node> {
+        let node = self.table.node(*self.order.first()?);
+        last.is_none_or(|last| node.prefix() > last).then_some(node)
+    }
 }
 
 /// The tables of one write transaction.
@@ -53,24 +71,60 @@ pub(super) struct Chunk<'t> {
     expiry: Table<'t, Bytes, ()>,
     garbage: Table<'t, Bytes, ()>,
     meta: Table<'t, Bytes, Bytes>,
+    before: Before,
+    /// The file's last record key, as far as objects that the flush has not come to are concerned.
+    last: Option<Vec<u8>>,
+    limits: Limits,
     options: StoreOptions,
-    live: BTreeMap<Vec<u8>, i64>,
-    headers: i64,
+    changes: Changes,
     key: Vec<u8>,
     value: Vec<u8>,
     cost: u64,
-    budget: u64,
-    page_share: u64,
 }
 
-/// What the file holds of an object.
-struct ObjectState {
-    hiding: Hiding,
-    /// The greatest version of a record that was looked at.
-    newest: Version,
-    alive: bool,
-    has_named: bool,
-    has_unnamed: bool,
+/// What a commit is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// So many bytes of pages may change.
+    pub(super) budget: u64,
+    /// What a record changes besides its own bytes.
+    pub(super) page_share: u64,
+    /// When the flush began, the file had neither headers nor named values.
+    pub(super) only_unnamed: bool,
+}
+
+/// What a commit changes besides records.
+#[derive(Default)]
+struct Changes {
+    live: BTreeMap<Vec<u8>, i64>,
+    headers: i64,
+    named: i64,
+    /// Keys that join the expiry index, or leave it, in the order in which that was found out.
+    expiry: Vec<(Vec<u8>, bool)>,
+}
+
+impl Changes {
+    fn live(&mut self, prefix: &[u8], servers: u8, was_alive: bool, alive: bool) {
+        if alive != was_alive {
+            let change = self.live.entry(object_count_key(prefix, servers)).or_default();
+            *change += if alive { 1 } else { -1 };
+        }
+    }
+
+    /// A record replaces another. Returns what the expiry index costs.
+    fn record(&mut self, prefix: &[u8], entry: &Entry, new: &Stored<'_>, old: &Replaced) -> u64 {
+        self.headers += i64::from(is_header(new)) - i64::from(old.header);
+        self.named += i64::from(is_named_value(entry, new)) - i64::from(old.value_of(entry));
+        if new.expire_at() == old.expire_at {
+            return 0;
+        }
+        for (expire_at, insert) in [(old.expire_at, false), (new.expire_at(), true)] {
+            if expire_at != 0 {
+                self.expiry.push((expiry_key(expire_at, prefix, entry.suffix()), insert));
+            }
+        }
+        EXPIRY_COST
+    }
 }
 
 /// What a write replaced.
@@ -78,96 +132,177 @@ struct ObjectState {
 struct Replaced {
     expire_at: u64,
     header: bool,
+    value: bool,
     /// The record, if it must stay because it is newer.
     newer: Option<Vec<u8>>,
 }
 
 impl<'t> Chunk<'t> {
-    /// Opens the tables.
+    /// Opens the tables. `before` is the file as it is when the commit begins.
     pub(super) fn open(
         write: &'t WriteTransaction,
+        before: Before,
         options: &StoreOptions,
-        budget: u64,
-        page_share: u64,
+        limits: Limits,
     ) -> Result<Self, redb::Error> {
+        let records = write.open_table(RECORDS)?;
+        let last = records.last()?.map(|(key, _)| key.value().to_vec());
         Ok(Self {
-            records: write.open_table(RECORDS)?,
+            records,
             expiry: write.open_table(EXPIRY)?,
             garbage: write.open_table(GARBAGE)?,
             meta: write.open_table(META)?,
+            before,
+            last,
+            limits,
             options: *options,
-            live: BTreeMap::new(),
-            headers: 0,
+            changes: Changes::default(),
             key: Vec::new(),
             value: Vec::new(),
             cost: 0,
-            budget,
-            page_share,
         })
     }
 
-    /// Whether the changed pages are as many as one commit may have.
-    pub(super) fn is_full(&self) -> bool {
-        self.cost >= self.budget
+    /// Writes the next objects until the changed pages are as many as one commit may have.
+    pub(super) fn write(&mut self, cursor: &mut Cursor<'_>) -> Result<(), redb::Error> {
+        while !self.is_full() && !cursor.is_at_end() {
+            if cursor.is_fresh() && cursor.first_behind(self.last.as_deref()).is_some() {
+                self.append(cursor)?;
+            }
+            if !self.is_full() {
+                self.write_object(cursor)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Writes the next object, or as much of it as fits. Returns whether there was one.
-    pub(super) fn write_object(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, redb::Error> {
+    fn is_full(&self) -> bool {
+        self.cost >= self.limits.budget
+    }
+
+    /// Writes objects that belong behind the last record of the file, as long as they fit wholly. They
+    /// cost no search.
+    fn append(&mut self, cursor: &mut Cursor<'_>) -> Result<(), redb::Error> {
+        let mut end = self.records.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;
+        while let Some((&number, rest)) = cursor.order.split_first() {
+            let node = cursor.table.node(number);
+            let cost: u64 = node.fields().from(&[]).map(|entry| cost_of(node, entry)).sum();
+            if node.drops().is_some() || self.cost + cost > self.limits.budget {
+                break;
+            }
+            cursor.order = rest;
+            self.cost += cost;
+            node.set_below(false);
+            for entry in node.fields().from(&[]) {
+                let stored = entry.stored();
+                if stored.body == Body::Tombstone && self.options.purge_tombstones {
+                    continue;
+                }
+                self.key.clear();
+                self.key.extend_from_slice(node.prefix());
+                self.key.extend_from_slice(entry.suffix());
+                seal_into(&mut self.value, &self.key, entry.stored_bytes());
+                end.insert_before(self.key.as_slice(), self.value.as_slice())?;
+                let nothing = Replaced::default();
+                self.cost += self.changes.record(node.prefix(), entry, &stored, &nothing);
+            }
+            let state = ObjectState::of(node.fields());
+            self.changes.live(node.prefix(), self.options.servers, false, state.alive);
+            if state.has_unnamed && state.has_named {
+                self.garbage.insert(node.prefix(), ())?;
+            }
+            mark_garbage(&mut self.garbage, node)?;
+        }
+        Ok(end.close()?)
+    }
+
+    /// Writes the next object, or as much of it as fits.
+    fn write_object(&mut self, cursor: &mut Cursor<'_>) -> Result<(), redb::Error> {
         let Some((&number, rest)) = cursor.order.split_first() else {
-            return Ok(false);
+            return Ok(());
         };
         let node = cursor.table.node(number);
-        let before = self.state(node.prefix())?;
-        if !cursor.in_drops && cursor.from.is_empty() {
-            node.set_below(before.alive);
-        }
-        if !cursor.in_drops {
-            let write = Self::write_record;
-            cursor.in_drops = self.write_records(node, node.fields(), &mut cursor.from, write)?;
-        }
-        let all_written = cursor.in_drops
-            && match node.drops() {
-                Some(drops) => {
-                    self.write_records(node, drops, &mut cursor.from, Self::write_drop)?
+        match only_unnamed(node) {
+            Some(entry) if self.limits.only_unnamed && cursor.is_fresh() => {
+                self.write_unnamed(node, entry)?;
+            }
+            _ => {
+                if !self.write_parts(node, cursor)? {
+                    return Ok(());
                 }
-                None => true,
-            };
-        self.settle(node, &before)?;
-        if !all_written {
-            return Ok(true);
+            }
         }
         cursor.in_drops = false;
         cursor.order = rest;
-        match node.garbage {
-            GarbageMark::Open => drop(self.garbage.insert(node.prefix(), ())?),
-            GarbageMark::Done => drop(self.garbage.remove(node.prefix())?),
-            GarbageMark::Unchanged => {}
-        }
-        Ok(true)
+        mark_garbage(&mut self.garbage, node)
     }
 
-    /// Writes records from the suffix `from` on until the commit is full. Returns whether all are
-    /// written; `from` is where to go on, or empty.
+    /// Writes an unnamed record where the file can have nothing of the object but an older one.
+    fn write_unnamed(&mut self, node: &Node, entry: &Entry) -> Result<(), redb::Error> {
+        let replaced = self.write_record(node.prefix(), entry)?;
+        node.set_below(replaced.value);
+        let stays = replaced.newer.is_some();
+        let alive = if stays { replaced.value } else { entry.stored().body != Body::Tombstone };
+        self.changes.live(node.prefix(), self.options.servers, replaced.value, alive);
+        Ok(())
+    }
+
+    /// Writes an object of any kind. Returns whether all of it was written.
+    fn write_parts(&mut self, node: &Node, cursor: &mut Cursor<'_>) -> Result<bool, redb::Error> {
+        let fresh = cursor.is_fresh();
+        let before = if fresh {
+            self.before.state(node.prefix())?
+        } else {
+            ObjectState::read(&self.records, node.prefix())?
+        };
+        if fresh {
+            node.set_below(before.alive);
+        }
+        if !cursor.in_drops {
+            cursor.in_drops = self.write_records(node, node.fields(), cursor, false)?;
+        }
+        let all_written = cursor.in_drops
+            && match node.drops() {
+                Some(drops) => self.write_records(node, drops, cursor, true)?,
+                None => true,
+            };
+        let absent = fresh && all_written && before.is_absent() && node.drops().is_none();
+        self.settle(node, &before, absent)?;
+        Ok(all_written)
+    }
+
+    /// Writes records from where the cursor stands until the commit is full. Returns whether all are
+    /// written.
     fn write_records(
         &mut self,
         node: &Node,
         records: &Fields,
-        from: &mut Vec<u8>,
-        write: impl Fn(&mut Self, &[u8], &Entry) -> Result<(), redb::Error>,
+        cursor: &mut Cursor<'_>,
+        drops: bool,
     ) -> Result<bool, redb::Error> {
-        for entry in records.from(&std::mem::take(from)) {
+        for entry in records.from(&std::mem::take(&mut cursor.from)) {
             if self.is_full() {
-                entry.suffix().clone_into(from);
+                entry.suffix().clone_into(&mut cursor.from);
                 return Ok(false);
             }
-            write(self, node.prefix(), entry)?;
+            if drops {
+                self.write_drop(node.prefix(), entry)?;
+            } else {
+                self.write_record(node.prefix(), entry)?;
+            }
         }
         Ok(true)
     }
 
-    /// Notes how the object's writes changed the counts, and whether they hid fields.
-    fn settle(&mut self, node: &Node, before: &ObjectState) -> Result<(), redb::Error> {
-        let (alive, overlaid) = match only_unnamed(node) {
+    /// Notes how the object's writes changed the counts, and whether they hid fields. `absent`: the
+    /// file had nothing of the object, and has what the memtable has.
+    fn settle(
+        &mut self,
+        node: &Node,
+        before: &ObjectState,
+        absent: bool,
+    ) -> Result<(), redb::Error> {
+        let (alive, overlaid) = match only_unnamed(node).map(Entry::stored) {
             // The common case needs no second look: nothing of the object but this record.
             Some(stored) if !before.has_named && stored.version >= before.newest => {
                 let mut hiding = before.hiding;
@@ -175,62 +310,31 @@ impl<'t> Chunk<'t> {
                 (hiding.unnamed_visible(&stored), false)
             }
             _ => {
-                let after = self.state(node.prefix())?;
-                self.list_header(node.prefix(), &after)?;
+                let after = if absent {
+                    ObjectState::of(node.fields())
+                } else {
+                    ObjectState::read(&self.records, node.prefix())?
+                };
+                self.list_header(node.prefix(), &after);
                 (after.alive, after.has_unnamed && after.has_named)
             }
         };
-        if alive != before.alive {
-            let key = object_count_key(node.prefix(), self.options.servers);
-            *self.live.entry(key).or_default() += if alive { 1 } else { -1 };
-        }
+        self.changes.live(node.prefix(), self.options.servers, before.alive, alive);
         if overlaid {
             self.garbage.insert(node.prefix(), ())?;
         }
         Ok(())
     }
 
-    fn state(&self, prefix: &[u8]) -> Result<ObjectState, redb::Error> {
-        let mut state = ObjectState {
-            hiding: Hiding::new(None, None, BEFORE_ALL_EXPIRY),
-            newest: Version::default(),
-            alive: false,
-            has_named: false,
-            has_unnamed: false,
-        };
-        for item in self.records.range::<&[u8]>(prefix..)? {
-            let (key, value) = item?;
-            let Some(suffix) = key.value().strip_prefix(prefix) else {
-                break;
-            };
-            let stored = decode(key.value(), value.value())?;
-            state.newest = state.newest.max(stored.version);
-            state.alive |= kind_by(&mut state.hiding, suffix, &stored) != ObjectKind::Missing;
-            if matches!(stored.body, Body::Value { .. }) {
-                let named = suffix.first() == Some(&KIND_NAMED);
-                state.has_named |= named;
-                state.has_unnamed |= !named;
-            }
-            if state.alive && state.has_named {
-                break;
-            }
-        }
-        Ok(state)
-    }
-
     /// Puts the header of an object with fields back into the expiry index, if reclaim was done with
     /// it: there is something to reclaim again when it has expired.
-    fn list_header(&mut self, prefix: &[u8], state: &ObjectState) -> Result<(), redb::Error> {
+    fn list_header(&mut self, prefix: &[u8], state: &ObjectState) {
         let expire_at = state.hiding.object_expire_at();
         if self.options.purge_tombstones || expire_at == 0 || !state.has_named {
-            return Ok(());
+            return;
         }
-        let key = expiry_key(expire_at, prefix, HEADER_SUFFIX);
-        if self.expiry.get(key.as_slice())?.is_none() {
-            self.cost += EXPIRY_COST;
-            self.expiry.insert(key.as_slice(), ())?;
-        }
-        Ok(())
+        self.cost += EXPIRY_COST;
+        self.changes.expiry.push((expiry_key(expire_at, prefix, HEADER_SUFFIX), true));
     }
 
     /// Takes one record out of the file unless it has a newer one. Where other servers hold copies, a
@@ -238,7 +342,8 @@ impl<'t> Chunk<'t> {
     /// expiry index.
     fn write_drop(&mut self, prefix: &[u8], entry: &Entry) -> Result<(), redb::Error> {
         if self.options.purge_tombstones || entry.suffix() != HEADER_SUFFIX {
-            return self.write_record(prefix, entry);
+            self.write_record(prefix, entry)?;
+            return Ok(());
         }
         let key = [prefix, HEADER_SUFFIX].concat();
         let Some(old) = self.records.get(key.as_slice())? else {
@@ -246,21 +351,21 @@ impl<'t> Chunk<'t> {
         };
         let stored = decode(&key, old.value())?;
         if stored.version == entry.stored().version && stored.expire_at() != 0 {
-            self.cost += self.page_share + EXPIRY_COST;
+            self.cost += self.limits.page_share + EXPIRY_COST;
             let key = expiry_key(stored.expire_at(), prefix, HEADER_SUFFIX);
-            self.expiry.remove(key.as_slice())?;
+            self.changes.expiry.push((key, false));
         }
         Ok(())
     }
 
     /// Writes one record unless the file has a newer one.
-    fn write_record(&mut self, prefix: &[u8], entry: &Entry) -> Result<(), redb::Error> {
+    fn write_record(&mut self, prefix: &[u8], entry: &Entry) -> Result<Replaced, redb::Error> {
         let stored = entry.stored();
         self.key.clear();
         self.key.extend_from_slice(prefix);
         self.key.extend_from_slice(entry.suffix());
         let bytes = self.key.len() + entry.stored_bytes().len();
-        self.cost += self.page_share + FILL_FACTOR * bytes as u64;
+        self.cost += self.limits.page_share + FILL_FACTOR * bytes as u64;
         let key = self.key.as_slice();
         let purge = self.options.purge_tombstones && stored.body == Body::Tombstone;
         let old = if purge {
@@ -274,28 +379,19 @@ impl<'t> Chunk<'t> {
             None => Replaced::default(),
         };
         drop(old);
-        if let Some(newer) = replaced.newer {
+        if let Some(newer) = &replaced.newer {
             self.records.insert(key, newer.as_slice())?;
-            return Ok(());
+        } else {
+            self.cost += self.changes.record(prefix, entry, &stored, &replaced);
         }
-        self.headers += i64::from(is_header(&stored)) - i64::from(replaced.header);
-        if stored.expire_at() != replaced.expire_at {
-            self.cost += EXPIRY_COST;
-            if replaced.expire_at != 0 {
-                let key = expiry_key(replaced.expire_at, prefix, entry.suffix());
-                self.expiry.remove(key.as_slice())?;
-            }
-            if stored.expire_at() != 0 {
-                let key = expiry_key(stored.expire_at(), prefix, entry.suffix());
-                self.expiry.insert(key.as_slice(), ())?;
-            }
-        }
-        Ok(())
+        Ok(replaced)
     }
 
-    /// Adds the changes of this commit to the counts, here and in `totals`.
-    pub(super) fn write_totals(&mut self, totals: &mut Totals) -> Result<(), redb::Error> {
-        for (key, change) in std::mem::take(&mut self.live) {
+    /// Writes what was noted about the records: the expiry index, and the counts, here and in `totals`.
+    pub(super) fn finish(&mut self, totals: &mut Totals) -> Result<(), redb::Error> {
+        let changes = std::mem::take(&mut self.changes);
+        self.write_expiry(changes.expiry)?;
+        for (key, change) in changes.live {
             let count = totals.live.get(&key).copied().unwrap_or(0).saturating_add_signed(change);
             if count == 0 {
                 self.meta.remove(key.as_slice())?;
@@ -306,9 +402,28 @@ impl<'t> Chunk<'t> {
                 totals.live.insert(key, count);
             }
         }
-        totals.headers = totals.headers.saturating_add_signed(self.headers);
+        totals.headers = totals.headers.saturating_add_signed(changes.headers);
         let headers = seal(META_HEADERS, &totals.headers.to_le_bytes());
         self.meta.insert(META_HEADERS, headers.as_slice())?;
+        if let Some(named) = &mut totals.named {
+            *named = named.saturating_add_signed(changes.named);
+            let named = seal(META_NAMED, &named.to_le_bytes());
+            self.meta.insert(META_NAMED, named.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Neighbours in time are neighbours in the index, so it is changed in its own order. Of the changes
+    /// of one key the last one counts.
+    fn write_expiry(&mut self, mut changes: Vec<(Vec<u8>, bool)>) -> Result<(), redb::Error> {
+        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for same in changes.chunk_by(|(one, _), (other, _)| one == other) {
+            match same.last() {
+                Some((key, true)) => drop(self.expiry.insert(key.as_slice(), ())?),
+                Some((key, false)) => drop(self.expiry.remove(key.as_slice())?),
+                None => {}
+            }
+        }
         Ok(())
     }
 
@@ -329,24 +444,47 @@ impl Replaced {
         Ok(Self {
             expire_at: stored.expire_at(),
             header: is_header(&stored),
+            value: matches!(stored.body, Body::Value { .. }),
             newer: keeps.then(|| old.to_vec()),
         })
     }
+
+    /// Whether it was a named value, given the record in its place.
+    fn value_of(&self, entry: &Entry) -> bool {
+        self.value && entry.suffix().first() == Some(&KIND_NAMED)
+    }
 }
 
-fn only_unnamed(node: &Node) -> Option<Stored<'_>> {
+/// Writes the object's mark to the garbage index.
+fn mark_garbage(garbage: &mut Table<'_, Bytes, ()>, node: &Node) -> Result<(), redb::Error> {
+    match node.garbage {
+        GarbageMark::Open => drop(garbage.insert(node.prefix(), ())?),
+        GarbageMark::Done => drop(garbage.remove(node.prefix())?),
+        GarbageMark::Unchanged => {}
+    }
+    Ok(())
+}
+
+/// The object's record, if it is all that the memtable has to say about it.
+fn only_unnamed(node: &Node) -> Option<&Entry> {
     match node.fields() {
         Fields::One(entry) if node.drops().is_none() && entry.suffix() == UNNAMED_SUFFIX => {
-            Some(entry.stored())
+            Some(entry)
         }
         _ => None,
     }
+}
+
+/// What a record that is appended costs in changed pages.
+fn cost_of(node: &Node, entry: &Entry) -> u64 {
+    let bytes = node.prefix().len() + entry.suffix().len() + entry.stored_bytes().len();
+    bytes as u64 + RECORD_COST
 }
 
 fn is_header(stored: &Stored<'_>) -> bool {
     matches!(stored.body, Body::Header { .. })
 }
 
-fn decode<'v>(key: &[u8], value: &'v [u8]) -> Result<Stored<'v>, redb::Error> {
-    decode_record(key, value).map_err(redb::Error::Corrupted)
+fn is_named_value(entry: &Entry, stored: &Stored<'_>) -> bool {
+    matches!(stored.body, Body::Value { .. }) && entry.suffix().first() == Some(&KIND_NAMED)
 }

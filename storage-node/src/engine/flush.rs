@@ -9,11 +9,12 @@ use std::sync::Arc;
 use redb::Durability;
 
 use crate::engine::EngineError;
-use crate::engine::chunk::{Chunk, Cursor};
+use crate::engine::before::Before;
+use crate::engine::chunk::{Chunk, Cursor, Limits};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
-use crate::engine::store::StoreOptions;
+use crate::engine::store::{Layer, StoreOptions};
 
 /// Bytes of a page of the file.
 const PAGE_BYTES: u64 = 4_096;
@@ -39,6 +40,20 @@ pub(super) struct FlushFailed {
     pub(super) error: EngineError,
     /// What the file counts now, if the flush can be tried again: only the disk was full.
     pub(super) again: Option<Totals>,
+}
+
+/// A memtable that is in the file, and what the worker had derived from it. Dropping one takes a
+/// worker's turn many times over, so it is dropped by a thread that may take its time.
+#[must_use = "it is costly to drop: hand it to a thread that may take its time"]
+#[derive(Default)]
+pub struct Garbage {
+    _layer: Option<Layer>,
+}
+
+impl Garbage {
+    pub(super) fn new(layer: Option<Layer>) -> Self {
+        Self { _layer: layer }
+    }
 }
 
 impl FlushDone {
@@ -100,12 +115,19 @@ impl FlushJob {
         totals: &mut Totals,
     ) -> Result<bool, redb::Error> {
         let budget = (self.options.cache_bytes as u64 / 2).max(PAGE_BYTES);
-        let mut write = self.file.database()?.begin_write()?;
+        let database = self.file.database()?;
+        let before = Before::new(&database)?;
+        let mut write = database.begin_write()?;
         write.set_durability(Durability::Immediate)?;
         write.set_quick_repair(true);
-        let mut chunk = Chunk::open(&write, &self.options, budget, self.page_share())?;
-        while !chunk.is_full() && chunk.write_object(cursor)? {}
-        chunk.write_totals(totals)?;
+        let limits = Limits {
+            budget,
+            page_share: self.page_share(),
+            only_unnamed: self.totals.headers == 0 && self.totals.named == Some(0),
+        };
+        let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
+        chunk.write(cursor)?;
+        chunk.finish(totals)?;
         let last = cursor.is_at_end();
         if last {
             chunk.write_checkpoint(&self.checkpoint)?;

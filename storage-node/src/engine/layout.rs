@@ -30,6 +30,9 @@ pub(super) const META_IDENTITY: &[u8] = b"identity";
 pub(super) const META_CHECKPOINT: &[u8] = b"checkpoint";
 /// Meta key of the number of header records.
 pub(super) const META_HEADERS: &[u8] = b"headers";
+/// Meta key of the number of named fields that have a value. A file of before this key was kept
+/// lacks it, and goes on lacking it.
+pub(super) const META_NAMED: &[u8] = b"named";
 /// First byte of the meta keys of live object counts; server index and namespace follow.
 pub(super) const META_COUNT: u8 = b'#';
 

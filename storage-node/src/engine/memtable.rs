@@ -17,6 +17,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::engine::counts::COUNTED_NO;
 use crate::engine::entry::{Entry, Fields};
 use crate::engine::layout::expiry_key;
+use crate::engine::sort;
 
 const BLOCK_NODES_BITS: u32 = 10;
 const BLOCK_NODES: usize = 1 << BLOCK_NODES_BITS;
@@ -246,9 +247,7 @@ impl Memtable {
 
     /// The numbers of all objects from `first` on, ordered by prefix.
     pub(super) fn sorted(&self, first: u32) -> Vec<u32> {
-        let mut numbers: Vec<u32> = (first..self.objects()).collect();
-        numbers.sort_unstable_by(|&a, &b| self.node(a).prefix.cmp(&self.node(b).prefix));
-        numbers
+        sort::by_prefix(first..self.objects(), |number| self.node(number).prefix())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::engine::file::{FileState, Totals, guarded};
 use crate::engine::layout::{
     Checkpoint, FORMAT, META, META_CHECKPOINT, META_COUNT, META_FORMAT, META_HEADERS,
-    META_IDENTITY, StoreIdentity, decode_number,
+    META_IDENTITY, META_NAMED, StoreIdentity, decode_number,
 };
 use crate::engine::sealed::unseal;
 
@@ -77,7 +77,8 @@ impl<'p> Meta<'p> {
         let live: Result<BTreeMap<_, _>, EngineError> = counts
             .map(|key| Ok((key.clone(), self.value(key, "object counts", decode_number)?)))
             .collect();
-        Ok(FileState { checkpoint, totals: Totals { headers, live: live? } })
+        let named = Some(self.value(META_NAMED, "number of named fields", decode_number)?);
+        Ok(FileState { checkpoint, totals: Totals { headers, named, live: live? } })
     }
 }
 

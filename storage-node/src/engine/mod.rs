@@ -13,6 +13,7 @@
 //! * no read transaction lives across a flush.
 
 pub(crate) mod backend;
+mod before;
 mod chunk;
 mod counts;
 mod digest;
@@ -30,6 +31,7 @@ mod reclaim;
 pub mod record;
 mod scan;
 mod sealed;
+mod sort;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,7 @@ pub mod visible;
 
 pub use digest::{BUCKETS, DigestKey, DigestKeys, DigestPage, bucket_of};
 pub use error::EngineError;
-pub use flush::{FlushDone, FlushJob};
+pub use flush::{FlushDone, FlushJob, Garbage};
 pub use layout::{Checkpoint, StoreIdentity};
 pub use record::RecordRef;
 pub use scan::VisitObject;

@@ -22,7 +22,7 @@ use crate::engine::EngineError;
 use crate::engine::counts::CountCache;
 use crate::engine::entry::Entry;
 use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
-use crate::engine::flush::{FlushDone, FlushFailed, FlushJob};
+use crate::engine::flush::{FlushDone, FlushFailed, FlushJob, Garbage};
 use crate::engine::layers::Layers;
 use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
 use crate::engine::memtable::{GarbageMark, Memtable, Origin, clears, wins};
@@ -107,7 +107,8 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
         let file = GroupFile::create(fs, path, &identity, options.servers, options.cache_bytes)?;
-        let state = FileState { checkpoint: Checkpoint::default(), totals: Totals::default() };
+        let totals = Totals { named: Some(0), ..Totals::default() };
+        let state = FileState { checkpoint: Checkpoint::default(), totals };
         Ok(Self::new(file, state, options))
     }
 
@@ -317,15 +318,16 @@ impl Store {
     }
 
     /// Takes the result of the flush. After an error the frozen memtable stays for reads. If only the
-    /// disk was full, the flush can be tried again; else the group has [stopped](Self::stopped).
-    pub fn finish_flush(&mut self, done: FlushDone) {
+    /// disk was full, the flush can be tried again; else the group has [stopped](Self::stopped). What
+    /// the flush leaves over is for another thread to drop.
+    pub fn finish_flush(&mut self, done: FlushDone) -> Garbage {
         self.file_bytes = self.file.bytes();
         match done.result {
             Ok(totals) => {
-                self.frozen = None;
                 self.checkpoint = done.checkpoint;
                 self.totals = totals;
                 self.reclaim.on_flushed();
+                Garbage::new(self.frozen.take())
             }
             Err(FlushFailed { again: Some(totals), .. }) => {
                 // Some of it may be in the file, and in its counts.
@@ -335,9 +337,11 @@ impl Store {
                     *frozen.counts.get_mut() = CountCache::default();
                 }
                 self.retry = Some(Retry { checkpoint: done.checkpoint, fresh: true });
+                Garbage::default()
             }
             Err(FlushFailed { error, again: None }) => {
                 self.stopped = Some(format!("the flush failed: {error}; restart the node"));
+                Garbage::default()
             }
         }
     }

@@ -142,7 +142,8 @@ impl Core {
     pub(crate) fn on_flushed(&mut self, id: LogicGroup, done: FlushDone) {
         if let Some(group) = self.groups.get_mut(&id) {
             group.flush = Flush::Idle;
-            group.store.finish_flush(done);
+            let garbage = group.store.finish_flush(done);
+            self.shared.flusher.send(Work::Drop(garbage));
             if let Some(reason) = group.store.stopped().map(str::to_owned) {
                 group.stop(&reason);
             }

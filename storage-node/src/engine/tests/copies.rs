@@ -79,7 +79,7 @@ impl Server {
         if let Some(job) = self.flushing.take() {
             let done = job.run();
             assert!(done.error().is_none(), "{:?}", done.error());
-            self.bench.store_mut().finish_flush(done);
+            drop(self.bench.store_mut().finish_flush(done));
         }
     }
 

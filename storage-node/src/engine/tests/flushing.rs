@@ -1,5 +1,7 @@
 //! Flushes: commits, crashes between them, and the size of the file.
 
+use std::sync::Arc;
+
 use common::address::Field;
 use common::ids::{Epoch, Lane, ServerIndex, Stream};
 use common::stored::Body;
@@ -67,13 +69,27 @@ fn the_file_does_not_grow_over_many_flushes_of_the_same_keys() {
         assert!(bench.store().record(&key("absent", Field::Unnamed)).unwrap().is_none());
         assert_eq!(bench.count(1), 501 + round as u64);
         let done = job.run();
-        bench.store_mut().finish_flush(done);
+        drop(bench.store_mut().finish_flush(done));
         assert_eq!(bench.count(1), 501 + round as u64);
         bench.store().file_bytes()
     };
     let early = (0..5).map(|n| round(&mut bench, n)).max().unwrap();
     let late = (5..60).map(|n| round(&mut bench, n)).max().unwrap();
     assert!(late <= early * 2, "the file grew from {early} to {late} bytes");
+}
+
+#[test]
+fn a_flushed_memtable_is_dropped_by_whoever_gets_the_garbage() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.set("object", 0, "v");
+    let job = bench.store_mut().begin_flush().expect("something to flush");
+    let table = Arc::downgrade(&job.table);
+    let done = job.run();
+    assert!(table.upgrade().is_some(), "reads need it until the flush is finished");
+    let garbage = bench.store_mut().finish_flush(done);
+    assert!(table.upgrade().is_some(), "not by the worker");
+    drop(garbage);
+    assert!(table.upgrade().is_none());
 }
 
 #[test]
@@ -99,10 +115,56 @@ fn reads_see_the_newest_of_active_frozen_and_file() {
     }
     assert!(bench.store().flushing_bytes() > 0);
     let done = job.run();
-    bench.store_mut().finish_flush(done);
+    drop(bench.store_mut().finish_flush(done));
     assert_eq!(bench.store().flushing_bytes(), 0);
     for (name, expected) in [("file", b"1"), ("frozen", b"2"), ("active", b"3")] {
         assert_eq!(value(&bench, name), expected);
+    }
+}
+
+/// What is written without looking at what was there: behind the last key, and where the file has
+/// neither headers nor named values.
+#[test]
+fn counts_are_right_whatever_the_file_had_of_an_object() {
+    for cache_bytes in [2 << 10, 32 << 10, 1 << 20] {
+        let mut bench = Bench::new(StoreOptions { cache_bytes, ..OPTIONS });
+        for n in 0..60 {
+            bench.set(&format!("string {n}"), n % 2 * 900, &"x".repeat(60));
+        }
+        bench.flush();
+        bench.check_file();
+        assert_eq!(bench.count(1), 60, "appended to an empty file");
+        for n in 0..60 {
+            let key = key(&format!("string {}", n + 30), Field::Unnamed);
+            bench.write(vec![(key, if n % 3 == 0 { Put::Tombstone } else { Put::value("y") })]);
+        }
+        let count = bench.count(1);
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!((count, bench.count(1)), (70, 70), "old records are all there was");
+        for n in 0..90 {
+            let (string, hash) = (format!("string {n}"), format!("hash {}", n % 20));
+            bench.hset(&hash, &format!("field {n}"), &"y".repeat(60));
+            bench.hset(&string, "field", "under or over a string");
+            let cleared = bench.next() - u64::from(n % 2 == 0);
+            let header = Put::Header { expire_at: 500, cleared };
+            bench.write(vec![(header_key(&string), header)]);
+        }
+        let count = bench.count(1);
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!(bench.count(1), count, "a mix of all kinds");
+        for n in 0..90 {
+            bench.set(&format!("string {n}"), 0, "again");
+            bench.set(&format!("hash {n}"), 0, "now a string");
+        }
+        let count = bench.count(1);
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!((count, bench.count(1)), (180, 180), "over headers and fields");
     }
 }
 
@@ -151,7 +213,7 @@ fn the_log_is_kept_from_the_lowest_place_of_what_was_applied_late() {
     bench.apply(other, 2, 10, &put("d"));
     assert_eq!(bench.store().oldest_unflushed(), Some((1, 10)), "of both memtables");
     let done = job.run();
-    bench.store_mut().finish_flush(done);
+    drop(bench.store_mut().finish_flush(done));
     assert_eq!(bench.store().oldest_unflushed(), Some((1, 10)));
     assert_eq!(bench.store().checkpoint().positions[&other].0, 1);
     bench.flush();

@@ -200,7 +200,7 @@ impl Model {
                 if let Some(job) = self.flushing.take() {
                     let done = job.run();
                     assert!(done.error().is_none(), "{:?}", done.error());
-                    self.bench.store_mut().finish_flush(done);
+                    drop(self.bench.store_mut().finish_flush(done));
                 }
             }
             Step::CrashInFlush { commits } => {
@@ -242,6 +242,7 @@ impl Model {
     fn crash(&mut self) {
         self.flushing = None;
         self.bench.reopen();
+        self.bench.check_file();
     }
 
     fn hash_set(&mut self, name: &str, field: &str, expire_at: u64, bytes: usize) {

@@ -1,5 +1,6 @@
 //! A store with a log that forgets nothing, and writes of single records to it.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +9,15 @@ use common::address::{Field, Object};
 use common::ids::{
     ClusterId, Epoch, Lane, LogicGroup, Lsn, NodeId, RequestId, ServerIndex, StoreId, Stream,
 };
-use common::key::{HEADER_SUFFIX, put_field_suffix, put_object_prefix};
+use common::key::{HEADER_SUFFIX, KIND_NAMED, put_field_suffix, put_object_prefix};
 use common::log_record::{LogHead, Mutation};
 use common::stored::{Body, Stored};
 use common::version::{Hlc, Version};
 use tempfile::TempDir;
 
 use crate::engine::chunk::Cursor;
+use crate::engine::layout::{expiry_key, split_key};
+use crate::engine::sealed::decode_record;
 use crate::engine::{Store, StoreIdentity, StoreOptions, View};
 use crate::files::{Fs, MemFs, PowerCut, RealFs};
 
@@ -219,7 +222,7 @@ impl Bench {
         if let Some(job) = self.store_mut().begin_flush() {
             let done = job.run();
             assert!(done.error().is_none(), "{:?}", done.error());
-            self.store_mut().finish_flush(done);
+            drop(self.store_mut().finish_flush(done));
         }
     }
 
@@ -250,6 +253,34 @@ impl Bench {
         for number in flushed + 1..=self.log.len() as u64 {
             self.apply_logged(number);
         }
+    }
+
+    /// Whether what the file says about its records is so: the counts by kind, and the expiry index. A
+    /// header that reclaim is done with may lack there where tombstones are kept.
+    pub(super) fn check_file(&self) {
+        let reader = self.store().reader().expect("readable");
+        let mut records = reader.records_from(b"").expect("readable");
+        let (mut headers, mut named, mut expiry) = (0, 0, BTreeSet::new());
+        while let Some((key, value)) = records.next().expect("readable") {
+            let stored = decode_record(key.value(), value.value()).expect("a record");
+            let (prefix, suffix) = split_key(key.value()).expect("a key");
+            let is_value = matches!(stored.body, Body::Value { .. });
+            headers += u64::from(matches!(stored.body, Body::Header { .. }));
+            named += u64::from(is_value && suffix.first() == Some(&KIND_NAMED));
+            if stored.expire_at() != 0 {
+                expiry.insert(expiry_key(stored.expire_at(), prefix, suffix).into_boxed_slice());
+            }
+        }
+        let totals = &self.store().totals;
+        assert_eq!((totals.headers, totals.named), (headers, Some(named)));
+        let listed = reader.expiry_after(b"", u64::MAX - 1, usize::MAX).expect("readable");
+        let mut listed: BTreeSet<_> = listed.into_iter().collect();
+        if !self.options.purge_tombstones {
+            for index in [&mut expiry, &mut listed] {
+                index.retain(|key| !key.ends_with(HEADER_SUFFIX));
+            }
+        }
+        assert_eq!(listed, expiry);
     }
 
     pub(super) fn reclaim_all(&mut self, now_ms: u64) {

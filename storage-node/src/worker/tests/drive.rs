@@ -219,6 +219,7 @@ impl Node {
                 }
                 // An error leaves segments that nobody needs.
                 Work::Release(upto) => drop(self.core.shared.log.release(upto)),
+                Work::Drop(garbage) => drop(garbage),
                 Work::Stop => panic!("nobody stops it"),
             }
         }
