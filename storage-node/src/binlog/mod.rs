@@ -13,10 +13,10 @@
 //! anybody needs a segment: its owner states `append -> durable -> apply -> answer`.
 
 mod batch;
-
 mod damage;
 mod error;
 mod frame;
+mod inspect;
 mod log;
 mod position;
 mod reader;
@@ -30,6 +30,7 @@ mod writer;
 pub use batch::Batch;
 pub use error::LogError;
 pub use frame::BODY_BYTES_MAX;
+pub use inspect::{Content, Flaw, Found, Frame, Inspector, SegmentFile};
 pub use log::{
     Log, LogOptions, LogStats, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SYNC_INTERVAL_DEFAULT,
     WhenAbsent,

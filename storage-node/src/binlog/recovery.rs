@@ -4,16 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::damage::{FrameFinder, is_zero, lost_sector};
+use super::damage::Remains;
 use super::error::LogError;
 use super::frame::{ControlKind, Decoded, decode};
 use super::position::LogPosition;
-use super::segment::{self, FileName, HEADER_BYTES, LogIdentity, Segment};
+use super::segment::{self, FileName, HEADER_BYTES, HEADER_LEN, LogIdentity, Segment};
 use super::shared::Recovered;
 use crate::files::{Fs, FsFile};
-
-const HEADER_LEN: usize = 4096;
-const _: () = assert!(HEADER_LEN as u64 == HEADER_BYTES);
 
 /// Receives the records of the log in order; a refusal ends the start with this text.
 pub type Visitor<'a> = dyn FnMut(LogPosition, &[u8]) -> Result<(), String> + 'a;
@@ -58,13 +55,6 @@ enum SegmentEnd {
     Sealed(usize),
     /// Without: here the log ends, or is damaged.
     Open(usize),
-}
-
-/// What stands behind the end of the log.
-struct Remains {
-    /// Anything but zeros.
-    dirty: bool,
-    records: u64,
 }
 
 /// Numbers of the segments in `dir`, ascending. Removes what an unfinished creation left.
@@ -184,7 +174,7 @@ impl<'a> Recovery<'a> {
     ) -> Result<(Option<Segment>, Option<Cut>), LogError> {
         let at = LogPosition::new(current.index, end as u64);
         let torn = self.data[end..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let remains = self.assess(at, end, later)?;
+        let remains = self.assess(at, later)?;
         let mut later = later;
         let mut next = None;
         if !remains.dirty
@@ -215,48 +205,17 @@ impl<'a> Recovery<'a> {
         Ok((None, Some(cut)))
     }
 
-    /// Looks at all that stands behind `at`, offset `end` of the loaded segment.
-    fn assess(&mut self, at: LogPosition, end: usize, later: &[u64]) -> Result<Remains, LogError> {
-        let mut remains = Remains { dirty: !is_zero(&self.data[end..]), records: 0 };
-        let first_valid = FrameFinder::new(at.segment, &self.data, end).next();
-        let limit = first_valid.map_or(self.data.len(), |found| found.offset);
-        let hole = lost_sector(&self.data, end, limit);
-        self.judge_frames(at, at.segment, end, hole, &mut remains)?;
+    /// Looks at all that stands behind `at`, in the loaded segment and in the later ones. Refuses to
+    /// cut there if anything shows that this is damage.
+    fn assess(&mut self, at: LogPosition, later: &[u64]) -> Result<Remains, LogError> {
+        let path = self.path(at.segment);
+        let damaged = |what| LogError::Damaged { path: path.clone(), offset: at.offset, what };
+        let mut remains = Remains::behind(at, &self.data).map_err(damaged)?;
         for &index in later {
             self.load(index)?;
-            remains.dirty |= !is_zero(&self.data[HEADER_LEN..]);
-            self.judge_frames(at, index, HEADER_LEN, hole, &mut remains)?;
+            remains.look_at(index, &self.data).map_err(damaged)?;
         }
         Ok(remains)
-    }
-
-    /// Refuses to cut at `at` if a valid frame of the loaded segment shows that this is damage.
-    fn judge_frames(
-        &self,
-        at: LogPosition,
-        index: u64,
-        from: usize,
-        hole: bool,
-        remains: &mut Remains,
-    ) -> Result<(), LogError> {
-        for found in FrameFinder::new(index, &self.data, from) {
-            let there = LogPosition::new(index, found.offset as u64);
-            let damaged = |what| {
-                Err(LogError::Damaged { path: self.path(at.segment), offset: at.offset, what })
-            };
-            if !hole {
-                return damaged(format!("a valid record follows at {there}"));
-            }
-            match found.frame {
-                Decoded::Control(control) if control.durable > at => {
-                    let durable = control.durable;
-                    return damaged(format!("{there} says the log was durable up to {durable}"));
-                }
-                Decoded::Control(_) => {}
-                _ => remains.records += 1,
-            }
-        }
-        Ok(())
     }
 
     /// Zeros what stands behind the seal of the loaded segment: no write ever put it there, and

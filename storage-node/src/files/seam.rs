@@ -34,6 +34,14 @@ pub trait Fs: Send + Sync + 'static {
     /// # Errors
     /// There is none, or the file system refuses.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+    /// Opens an existing file for reading alone; whoever only looks needs no right to write. Disks
+    /// that know no rights take [`open`](Self::open).
+    ///
+    /// # Errors
+    /// There is none, or the file system refuses.
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.open(path)
+    }
     /// Gives a file another name in the same directory.
     ///
     /// # Errors
