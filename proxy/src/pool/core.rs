@@ -204,16 +204,21 @@ impl Pool {
     ) -> Option<(Ticket, Failure)> {
         let key = self.requests.of_id(id)?;
         let about = *self.requests.get(key)?;
-        if let Some(view) = failure.view.take() {
-            self.on_view(about.ticket.group, *view, now_ms);
-        }
-        if outcome::is_retryable(failure.code) {
+        let view = failure.view.take();
+        // The request's own books first: following the view steps its lane, which may take back what
+        // is on its way, and this request is not on its way any more.
+        let ended = if outcome::is_retryable(failure.code) {
             let maybe = outcome::may_be_applied(&about, failure.code);
             self.repeat(key, about, maybe, &failure.detail, now_ms);
-            self.step(about.lane, now_ms);
-            return None;
+            None
+        } else {
+            self.end(key, now_ms).map(|about| (about.ticket, outcome::definitive(&about, failure)))
+        };
+        if let Some(view) = view {
+            self.on_view(about.ticket.group, *view, now_ms);
         }
-        self.end(key, now_ms).map(|about| (about.ticket, outcome::definitive(&about, failure)))
+        self.step(about.lane, now_ms);
+        ended
     }
 
     fn end(&mut self, key: Key, now_ms: u64) -> Option<About> {

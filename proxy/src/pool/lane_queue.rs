@@ -133,6 +133,12 @@ impl LaneQueue {
         self.stall.as_ref().map_or(0, |stall| stall.queue.len())
     }
 
+    /// How many requests are on their way.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// Who refused or lost a request last, while the lane is stalled.
     pub(crate) fn reason(&self) -> Option<(NodeIndex, &str)> {
         let (node, text) = self.stall.as_ref()?.reason.as_ref()?;

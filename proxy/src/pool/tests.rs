@@ -98,6 +98,7 @@ impl Bench {
         };
         let views = Views { voters: VoterSet::default(), groups: vec![register] };
         self.pool.on_views(views, self.now_ms);
+        self.check();
     }
 
     fn submit(&mut self, read: bool) {
@@ -132,6 +133,18 @@ impl Bench {
         self.pool.submit(&request, self.now_ms).unwrap();
     }
 
+    /// The lanes count what is on its way as the requests themselves say it.
+    fn check(&self) {
+        for group in (0..3).map(LogicGroup) {
+            for lane in self.pool.lanes.keys_of(group) {
+                let sent = self.pool.requests.iter().filter(|(_, about)| about.lane == lane);
+                let sent = sent.filter(|(_, about)| about.sent.is_some()).count();
+                let counted = self.pool.lanes.get(lane).map_or(0, |queue| queue.in_flight());
+                assert_eq!(counted, sent, "{lane:?}");
+            }
+        }
+    }
+
     /// Passes time in steps of the retry task's and the worker's ticks.
     fn pass(&mut self, ms: u64) -> Vec<(u64, FailureCode, String)> {
         let mut given_up = Vec::new();
@@ -143,6 +156,7 @@ impl Bench {
             if self.now_ms.is_multiple_of(50) {
                 self.pool.expire(self.now_ms, &mut given_up);
             }
+            self.check();
         }
         given_up.into_iter().map(|(t, f)| (t.sequence, f.code, f.detail)).collect()
     }
@@ -194,6 +208,7 @@ impl Bench {
             Box::new(GroupView { epoch: Epoch(epoch), leaders })
         });
         assert_eq!(self.pool.on_failure(id, failure, self.now_ms), None);
+        self.check();
     }
 
     /// The sequence number of the request that a reply ends.
@@ -285,6 +300,36 @@ fn a_connection_that_takes_nothing_holds_a_bounded_number_of_bytes() {
     bench.pool.connection(bench.keys[0]).unwrap().out().clear();
     bench.pass(500);
     assert_eq!(bench.one(0).request, 1, "it goes out once there is room");
+}
+
+#[test]
+fn a_refusal_that_also_ends_the_grace_time_repeats_its_request_once() {
+    for refused in 0..3 {
+        let mut bench = Bench::led();
+        (0..3).for_each(|_| bench.submit(false));
+        let sent = bench.received(0);
+        // Deposed; its grace time ends before anybody looks at the lane again.
+        bench.view(2, "a2", 2);
+        bench.now_ms += 100;
+        bench.refuse(sent[refused].id, FailureCode::NotLeader, Some((3, "a2", 3)));
+        let probe = bench.one(1);
+        assert_eq!((probe.request, probe.attempt, probe.since), (1, 1, 3));
+        assert_eq!(bench.reply(probe.id), Some(1));
+        let rest = bench.received(1);
+        let rest: Vec<_> = rest.iter().map(|r| (r.request, r.attempt, r.id)).collect();
+        assert_eq!([(rest[0].0, rest[0].1), (rest[1].0, rest[1].1)], [(2, 1), (3, 1)]);
+        assert_eq!(rest.len(), 2, "each once: {rest:?}");
+        assert_eq!(bench.reply(rest[0].2), Some(2));
+        assert_eq!(bench.reply(rest[1].2), Some(3));
+        // The lane lives: its next stall ends too.
+        bench.submit(false);
+        let next = bench.one(1);
+        bench.refuse(next.id, FailureCode::NotYet, None);
+        bench.pass(15);
+        let again = bench.one(1);
+        assert_eq!(bench.reply(again.id), Some(4));
+        assert_eq!(bench.pool.unanswered(), 0);
+    }
 }
 
 #[test]
