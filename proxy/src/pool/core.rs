@@ -373,10 +373,12 @@ impl Pool {
         }
     }
 
-    /// The next connected node to be asked for its topology, by turns.
-    pub(crate) fn ask_topology(&mut self, turn: usize) {
+    /// The next connected node, by turns, is asked for its topology and for its views: a pool whose
+    /// requests are all answered would not learn of other voters, and refuse a file that names them.
+    pub(crate) fn ask_what_is_in_force(&mut self, turn: usize) {
         let connected: Vec<_> = self.nodes.connected().collect();
         if let Some(key) = connected.get(turn % connected.len().max(1)) {
+            self.nodes.tell(*key, FrameType::AskViews, &[]);
             self.nodes.tell(*key, FrameType::AskTopology, &[]);
         }
     }
