@@ -29,22 +29,11 @@ fn replace(cluster: &TestCluster, lost: &str) -> String {
     let file = cluster.root().join("topology.yaml");
     let file = file.to_str().expect("plain names");
     let failover = ["failover", "--topology", file, "--lost", lost];
-    fdht(failover).refused_with(2);
+    let shown = fdht(failover);
+    assert_eq!(shown.status, Some(2), "{shown:#?}");
+    shown.says(&["nothing was changed", "repeat with --yes"]);
     let output = fdht(failover.into_iter().chain(["--yes"])).ok();
     voters_of(&output)
-}
-
-trait RefusedWith {
-    fn refused_with(self, status: i32);
-}
-
-impl RefusedWith for harness::Finished {
-    /// Without `--yes` it says on several lines what it would do.
-    #[track_caller]
-    fn refused_with(self, status: i32) {
-        assert_eq!(self.status, Some(status), "{self:#?}");
-        self.says(&["repeat with --yes"]);
-    }
 }
 
 #[test]
