@@ -1,6 +1,7 @@
 //! The pool itself: brings requests to the leaders of their lanes, and again until they are answered
 //! or their clients stop waiting.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use common::failure::{Failure, FailureCode};
@@ -153,12 +154,24 @@ impl Pool {
             match queue.step(now_ms) {
                 Step::Wait => return,
                 Step::Send(key) => self.transmit(key, lane, now_ms),
-                Step::TakeBack => {
-                    let reason = "deposed, and does not answer";
-                    self.take_back(|about| about.lane == lane, reason, now_ms);
-                }
+                Step::TakeBack => self.take_back_deposed(lane, now_ms),
             }
         }
+    }
+
+    /// Takes back what was sent to deposed leaders that had their time, of this lane and all others
+    /// together: a server that freezes may have led thousands of them, and every request is looked at.
+    fn take_back_deposed(&mut self, lane: LaneKey, now_ms: u64) {
+        let mut due = HashSet::new();
+        let stalled = self.lanes.stalled().to_vec();
+        for lane in stalled.into_iter().chain([lane]) {
+            let queue = self.lanes.get_mut(lane);
+            if queue.is_some_and(|queue| queue.begin_taking_back(now_ms)) {
+                due.insert(lane);
+            }
+        }
+        let reason = "deposed, and does not answer";
+        self.take_back(|about| due.contains(&about.lane), reason, now_ms);
     }
 
     /// Requests on their way get no answer any more: they are repeated.

@@ -85,7 +85,7 @@ fn without_any_view_requests_wait_and_voters_are_asked_in_turn() {
 #[test]
 fn large_requests_go_by_their_own_connection_and_hold_no_small_one_up() {
     let mut bench = Bench::led();
-    bench.submit_sized(false, true);
+    bench.submit_to(LANE, false, true);
     let [large] = bench.pool.take_wanted()[..] else { panic!("one more connection") };
     assert_eq!(large.lane_class, LaneClass::Large(0));
     bench.submit(false);

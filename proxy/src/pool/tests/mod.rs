@@ -103,10 +103,10 @@ impl Bench {
     }
 
     fn submit(&mut self, read: bool) {
-        self.submit_sized(read, false);
+        self.submit_to(LANE, read, false);
     }
 
-    fn submit_sized(&mut self, read: bool, large: bool) {
+    fn submit_to(&mut self, lane: Lane, read: bool, large: bool) {
         self.submitted += 1;
         let at = Object { namespace: b"", name: b"k" }.unnamed();
         let action = Action::Put { value: b"v", replace: true };
@@ -118,7 +118,7 @@ impl Bench {
         let head = RequestHead {
             cluster: self.pool.route.cluster,
             file_epoch: self.pool.route.file_epoch,
-            lane: LANE,
+            lane,
             acks: Acks::Step,
             sync: Sync::EverySecond,
             since: Epoch(0),
@@ -128,7 +128,7 @@ impl Bench {
             attempt: 0,
         };
         let sequence = self.submitted;
-        let ticket = Ticket { owner: 0, serial: 1, sequence, part: 0, group: GROUP };
+        let ticket = Ticket { owner: 0, serial: 1, sequence, part: 0, group: lane.group };
         let deadline_ms = self.now_ms + DEADLINE_MS;
         let request = Request { ticket, head, op: &op, deadline_ms, large };
         self.pool.submit(&request, self.now_ms).unwrap();

@@ -136,3 +136,34 @@ fn a_refusal_after_an_interrupted_write_is_unknown_and_a_reply_always_wins() {
     assert_eq!(again.attempt, 1);
     assert_eq!(bench.reply(again.id), Some(2));
 }
+
+#[test]
+fn a_stopped_leader_of_many_lanes_costs_one_look_at_the_requests() {
+    let mut bench = Bench::led();
+    (0..3).for_each(|group| bench.view_of(LogicGroup(group), 1, "a1", 1));
+    let lanes = |group| [0, 1].map(|s| Lane { group: LogicGroup(group), server: ServerIndex(s) });
+    for lane in (0..3).flat_map(lanes) {
+        (0..2).for_each(|_| bench.submit_to(lane, false, false));
+    }
+    assert_eq!(bench.received(0).len(), 12);
+    (0..3).for_each(|group| bench.view_of(LogicGroup(group), 2, "a2", 2));
+    let on_way =
+        |bench: &Bench| bench.pool.requests.iter().filter(|(_, r)| r.sent.is_some()).count();
+    assert_eq!(on_way(&bench), 12);
+    bench.now_ms += 100;
+    bench.view_of(LogicGroup(0), 3, "a2", 3);
+    assert_eq!(
+        on_way(&bench),
+        2,
+        "only the probes of that group: all others came back with its own"
+    );
+    bench.pass(5);
+    let probes = bench.received(1);
+    assert_eq!(probes.len(), 6, "one for each lane");
+    for probe in probes {
+        assert!(bench.reply(probe.id).is_some());
+    }
+    let rest = bench.received(1);
+    assert_eq!(rest.len(), 6);
+    assert!(rest.iter().all(|r| bench.reply(r.id).is_some()) && bench.pool.unanswered() == 0);
+}
