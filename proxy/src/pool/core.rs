@@ -26,9 +26,6 @@ use crate::route::{NodeAddress, RouteTable};
 pub(crate) const LARGE_BYTES: usize = 256 << 10;
 /// Most bytes of unanswered requests.
 const KEPT_BYTES_MAX: usize = 128 << 20;
-/// Above so many bytes that a connection has not taken, requests for it wait in their lanes. A node
-/// that stands still is connected, and what was given up is written to it nevertheless (I14).
-pub(super) const UNSENT_BYTES_MAX: usize = 64 << 20;
 /// A request that is on its way for longer makes the pool ask whether there is another leader.
 const PATIENCE_MS: u64 = 200;
 /// How often the pool looks for lanes without a leader, also those that nobody asks for.
@@ -133,8 +130,7 @@ impl Pool {
         let target = queue.target();
         let link = target.and_then(|(at, since)| {
             let (to, connection) = self.nodes.link(at, lane.lane.group, lane.large)?;
-            let takes_more = connection.out().unsent().len() <= UNSENT_BYTES_MAX;
-            takes_more.then_some((to, connection, since))
+            Some((to, connection, since))
         });
         let Some((to, connection, since)) = link else {
             queue.on_returned(key, None, now_ms, rt::random::u64);

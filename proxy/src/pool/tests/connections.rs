@@ -1,6 +1,6 @@
 //! Connections: which one a request takes, what they hold, and what nodes are asked.
 
-use super::super::core::UNSENT_BYTES_MAX;
+use super::super::connection::UNSENT_BYTES_MAX;
 use super::super::nodes::LaneClass;
 use super::*;
 
@@ -57,9 +57,12 @@ fn a_connection_that_takes_nothing_holds_a_bounded_number_of_bytes() {
         connection.out().unsent().len()
     };
     assert_eq!(unsent(&mut bench), UNSENT_BYTES_MAX + 1, "I14");
+    bench.pass(200);
+    assert_eq!(bench.pool.node_status()[0].requests, 0, "only what was handed to it is counted");
     bench.pool.connection(bench.keys[0]).unwrap().out().clear();
     bench.pass(500);
     assert_eq!(bench.one(0).request, 1, "it goes out once there is room");
+    assert_eq!(bench.pool.node_status()[0].requests, 1);
 }
 
 #[test]
