@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::counters::{Count, Counters};
 use crate::front::fastdht;
+use crate::worker::Seen;
 
 /// The flags in a form that workers use.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Options {
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) topology: TopologyHandle,
-    /// The text that a node told last and that was not adopted.
-    pub(crate) topology_seen: Mutex<String>,
+    /// What a node told last and that was not adopted.
+    pub(crate) topology_seen: Mutex<Option<Seen>>,
     pub(crate) clients: Clients,
     pub(crate) budget: Budget,
     pub(crate) listen: SocketAddr,

@@ -2,6 +2,10 @@
 
 use rt::out_buffer::OutBuffer;
 
+/// Above so many bytes that a connection has not taken, requests for it wait in their lanes. A node
+/// that stands still is connected, and what was given up is written to it nevertheless (I14).
+pub(super) const UNSENT_BYTES_MAX: usize = 64 << 20;
+
 /// Whether a connection is of use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
@@ -34,6 +38,11 @@ impl Connection {
 
     pub(crate) fn is_up(&self) -> bool {
         self.state == LinkState::Up
+    }
+
+    /// Whether requests may be handed to it.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.is_up() && self.out.unsent().len() <= UNSENT_BYTES_MAX
     }
 
     /// The connection is made.

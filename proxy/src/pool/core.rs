@@ -1,6 +1,7 @@
 //! The pool itself: brings requests to the leaders of their lanes, and again until they are answered
 //! or their clients stop waiting.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use common::failure::{Failure, FailureCode};
@@ -25,9 +26,6 @@ use crate::route::{NodeAddress, RouteTable};
 pub(crate) const LARGE_BYTES: usize = 256 << 10;
 /// Most bytes of unanswered requests.
 const KEPT_BYTES_MAX: usize = 128 << 20;
-/// Above so many bytes that a connection has not taken, requests for it wait in their lanes. A node
-/// that stands still is connected, and what was given up is written to it nevertheless (I14).
-pub(super) const UNSENT_BYTES_MAX: usize = 64 << 20;
 /// A request that is on its way for longer makes the pool ask whether there is another leader.
 const PATIENCE_MS: u64 = 200;
 /// How often the pool looks for lanes without a leader, also those that nobody asks for.
@@ -132,8 +130,7 @@ impl Pool {
         let target = queue.target();
         let link = target.and_then(|(at, since)| {
             let (to, connection) = self.nodes.link(at, lane.lane.group, lane.large)?;
-            let takes_more = connection.out().unsent().len() <= UNSENT_BYTES_MAX;
-            takes_more.then_some((to, connection, since))
+            Some((to, connection, since))
         });
         let Some((to, connection, since)) = link else {
             queue.on_returned(key, None, now_ms, rt::random::u64);
@@ -153,12 +150,24 @@ impl Pool {
             match queue.step(now_ms) {
                 Step::Wait => return,
                 Step::Send(key) => self.transmit(key, lane, now_ms),
-                Step::TakeBack => {
-                    let reason = "deposed, and does not answer";
-                    self.take_back(|about| about.lane == lane, reason, now_ms);
-                }
+                Step::TakeBack => self.take_back_deposed(lane, now_ms),
             }
         }
+    }
+
+    /// Takes back what was sent to deposed leaders that had their time, of this lane and all others
+    /// together: a server that freezes may have led thousands of them, and every request is looked at.
+    fn take_back_deposed(&mut self, lane: LaneKey, now_ms: u64) {
+        let mut due = HashSet::new();
+        let stalled = self.lanes.stalled().to_vec();
+        for lane in stalled.into_iter().chain([lane]) {
+            let queue = self.lanes.get_mut(lane);
+            if queue.is_some_and(|queue| queue.begin_taking_back(now_ms)) {
+                due.insert(lane);
+            }
+        }
+        let reason = "deposed, and does not answer";
+        self.take_back(|about| due.contains(&about.lane), reason, now_ms);
     }
 
     /// Requests on their way get no answer any more: they are repeated.
@@ -204,16 +213,21 @@ impl Pool {
     ) -> Option<(Ticket, Failure)> {
         let key = self.requests.of_id(id)?;
         let about = *self.requests.get(key)?;
-        if let Some(view) = failure.view.take() {
-            self.on_view(about.ticket.group, *view, now_ms);
-        }
-        if outcome::is_retryable(failure.code) {
+        let view = failure.view.take();
+        // The request's own books first: following the view steps its lane, which may take back what
+        // is on its way, and this request is not on its way any more.
+        let ended = if outcome::is_retryable(failure.code) {
             let maybe = outcome::may_be_applied(&about, failure.code);
             self.repeat(key, about, maybe, &failure.detail, now_ms);
-            self.step(about.lane, now_ms);
-            return None;
+            None
+        } else {
+            self.end(key, now_ms).map(|about| (about.ticket, outcome::definitive(&about, failure)))
+        };
+        if let Some(view) = view {
+            self.on_view(about.ticket.group, *view, now_ms);
         }
-        self.end(key, now_ms).map(|about| (about.ticket, outcome::definitive(&about, failure)))
+        self.step(about.lane, now_ms);
+        ended
     }
 
     fn end(&mut self, key: Key, now_ms: u64) -> Option<About> {
@@ -368,10 +382,12 @@ impl Pool {
         }
     }
 
-    /// The next connected node to be asked for its topology, by turns.
-    pub(crate) fn ask_topology(&mut self, turn: usize) {
+    /// The next connected node, by turns, is asked for its topology and for its views: a pool whose
+    /// requests are all answered would not learn of other voters, and refuse a file that names them.
+    pub(crate) fn ask_what_is_in_force(&mut self, turn: usize) {
         let connected: Vec<_> = self.nodes.connected().collect();
         if let Some(key) = connected.get(turn % connected.len().max(1)) {
+            self.nodes.tell(*key, FrameType::AskViews, &[]);
             self.nodes.tell(*key, FrameType::AskTopology, &[]);
         }
     }

@@ -37,7 +37,7 @@ pub(crate) enum Step {
     /// Send this request to the leader.
     Send(Key),
     /// A deposed leader does not answer: every request on its way has to come back by
-    /// [`LaneQueue::on_returned`].
+    /// [`LaneQueue::on_returned`], once [`LaneQueue::begin_taking_back`] was called.
     TakeBack,
 }
 
@@ -131,6 +131,12 @@ impl LaneQueue {
     /// How many requests wait to be sent.
     pub(crate) fn waiting(&self) -> usize {
         self.stall.as_ref().map_or(0, |stall| stall.queue.len())
+    }
+
+    /// How many requests are on their way.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// Who refused or lost a request last, while the lane is stalled.
@@ -234,16 +240,23 @@ impl LaneQueue {
         }
     }
 
+    /// Whether a deposed leader had its time: what is on its way is taken back now.
+    pub(crate) fn begin_taking_back(&mut self, now_ms: u64) -> bool {
+        let Some(stall) = &mut self.stall else { return false };
+        let is_due = self.in_flight > 0 && stall.take_back_ms.is_some_and(|at| at <= now_ms);
+        if is_due {
+            stall.take_back_ms = None;
+        }
+        is_due
+    }
+
     /// What is to be done now. Called until it says [`Step::Wait`].
     pub(crate) fn step(&mut self, now_ms: u64) -> Step {
         let reachable = self.target().is_some();
         let Some(stall) = &mut self.stall else { return Step::Wait };
         if self.in_flight > 0 && stall.phase != Phase::Opening {
-            if stall.take_back_ms.is_some_and(|at| at <= now_ms) {
-                stall.take_back_ms = None;
-                return Step::TakeBack;
-            }
-            return Step::Wait;
+            let is_due = stall.take_back_ms.is_some_and(|at| at <= now_ms);
+            return if is_due { Step::TakeBack } else { Step::Wait };
         }
         stall.take_back_ms = None;
         if stall.queue.is_empty() {

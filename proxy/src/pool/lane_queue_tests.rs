@@ -93,7 +93,10 @@ fn a_deposed_leader_may_answer_for_a_while_then_its_requests_are_taken_back() {
     lane.on_leader(Some(B), Some(NodeIndex(1)), 1_000);
     lane.on_answered();
     assert_eq!(sent(&mut lane, 1_000 + GRACE_MS - 1), []);
+    assert!(!lane.begin_taking_back(1_000 + GRACE_MS - 1));
     assert_eq!(lane.step(1_000 + GRACE_MS), Step::TakeBack);
+    assert!(lane.begin_taking_back(1_000 + GRACE_MS));
+    assert!(!lane.begin_taking_back(1_000 + GRACE_MS), "once");
     for number in [3, 2] {
         lane.on_returned(key(number), None, 1_000 + GRACE_MS, || 9);
     }

@@ -152,8 +152,8 @@ impl Nodes {
         self.list.get(at.0).is_some_and(Node::is_up)
     }
 
-    /// The connection for a request, if it is up; opens it if there is none. What is appended to it
-    /// is written at the end of the turn.
+    /// The connection for a request, if it takes one; opens it if there is none. The request is counted
+    /// as handed to it; what is appended is written at the end of the turn.
     pub(crate) fn link(
         &mut self,
         at: NodeIndex,
@@ -169,8 +169,10 @@ impl Nodes {
         let node = self.list.get_mut(at.0)?;
         let key = ConnectionKey { node: node.number, lane_class };
         let Node { connections, requests, .. } = node;
-        let mut up = connections.iter_mut().filter(|(_, link)| link.is_up());
-        let (_, connection) = up.find(|(class, _)| *class == lane_class)?;
+        let (_, connection) = connections.iter_mut().find(|(class, _)| *class == lane_class)?;
+        if !connection.takes_requests() {
+            return None;
+        }
         *requests += 1;
         if connection.out().is_empty() {
             self.dirty.push(key);

@@ -42,7 +42,7 @@ pub(crate) struct Key {
 
 /// Names the queue of a request: large ones have their own, so that small ones do not wait behind
 /// them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LaneKey {
     pub(crate) lane: Lane,
     pub(crate) large: bool,

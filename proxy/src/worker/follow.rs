@@ -1,19 +1,29 @@
 //! A greater topology that a node knows is adopted (design 5): it came from another proxy, whose
-//! file is newer than this one's.
+//! file is newer than this one's. The nodes are asked for it all the time, and with it for the voter
+//! set in force, without which a topology that names other voters is refused.
 
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use common::ids::TopologyVersion;
+use common::ids::{NodeId, TopologyVersion};
 use config::Topology;
 
 use crate::pool::ConnectionKey;
 use crate::shared::Shared;
 use crate::worker::Worker;
 
-/// How often a node is asked for the topology it knows.
+/// How often a node is asked for the topology and the voters it knows.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// A text that was looked at and not adopted, and what it was compared with: with other ones, it is
+/// looked at again.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    text: String,
+    in_force: TopologyVersion,
+    voters: Option<Arc<[NodeId]>>,
+}
 
 /// Whether this worker looks after the topology: a node has one, so one worker is enough.
 pub(crate) fn looks_after_topology(worker: &Worker) -> bool {
@@ -21,13 +31,13 @@ pub(crate) fn looks_after_topology(worker: &Worker) -> bool {
 }
 
 /// Asks one connected node after the other. Runs for the life of the worker.
-pub(crate) async fn ask_topology_task(worker: Rc<Worker>) {
+pub(crate) async fn ask_nodes_task(worker: Rc<Worker>) {
     if !looks_after_topology(&worker) {
         return;
     }
     for turn in 0.. {
         tokio::time::sleep(EVERY).await;
-        worker.pool.borrow_mut().ask_topology(turn);
+        worker.pool.borrow_mut().ask_what_is_in_force(turn);
         worker.settle();
     }
 }
@@ -52,21 +62,23 @@ pub(crate) fn on_topology(worker: &Rc<Worker>, key: ConnectionKey, text: &[u8]) 
 
 /// Adopts the text if it is greater. Its version, where it was looked at.
 fn consider(shared: &Shared, node: &str, text: String) -> Option<TopologyVersion> {
-    let mut seen = shared.topology_seen.lock().unwrap_or_else(PoisonError::into_inner);
-    if *seen == text {
+    let mut last = shared.topology_seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let in_force = shared.topology.load_full().version();
+    let seen = Seen { text, in_force, voters: shared.topology.voters() };
+    if last.as_ref() == Some(&seen) {
         return None;
     }
-    let topology = match Topology::parse(&text) {
+    let topology = match Topology::parse(&seen.text) {
         Ok(topology) => topology,
         Err(problems) => {
             tracing::warn!(node, %problems, "a node's topology is not understood");
-            *seen = text;
+            *last = Some(seen);
             return None;
         }
     };
-    let (version, in_force) = (topology.version(), shared.topology.load_full().version());
+    let version = topology.version();
     if version <= in_force {
-        *seen = text;
+        *last = Some(seen);
         return Some(version);
     }
     let source = format!("node {node}");
@@ -82,7 +94,7 @@ fn consider(shared: &Shared, node: &str, text: String) -> Option<TopologyVersion
             for refusal in refusals {
                 tracing::warn!(node, %version, %in_force, %refusal, "a node's topology is refused");
             }
-            *seen = text;
+            *last = Some(seen);
         }
     }
     Some(version)
@@ -133,6 +145,23 @@ mod tests {
             assert_eq!(in_force(), after, "I12");
         }
         assert_eq!(shared.topology.status().source, "node a1");
+    }
+
+    #[test]
+    fn a_topology_that_was_refused_for_its_voters_is_adopted_once_they_are_in_force() {
+        let shared = shared(3);
+        let v1 = "  v1: { address: \"h:3\", admin: \"h:4\" }\nvoters: [v1]";
+        let told = text(4, "").replace("voters: [a1]", v1);
+        shared.topology.set_voters(&[NodeId::of_name("a1")]);
+        let in_force = || shared.topology.load_full().version().epoch.0;
+        for _ in 0..3 {
+            consider(&shared, "a1", told.clone());
+            assert_eq!(in_force(), 3);
+        }
+        assert_eq!(shared.topology.status().refused, 1, "it is looked at once");
+        shared.topology.set_voters(&[NodeId::of_name("v1")]);
+        assert_eq!(consider(&shared, "a1", told).map(|version| version.epoch.0), Some(4));
+        assert_eq!(in_force(), 4);
     }
 
     #[test]

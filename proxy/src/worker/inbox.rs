@@ -13,7 +13,7 @@ use crate::session;
 use crate::shared::{ConnectionGuard, Shared};
 use crate::worker::Worker;
 use crate::worker::flush::flush_task;
-use crate::worker::follow::ask_topology_task;
+use crate::worker::follow::ask_nodes_task;
 use crate::worker::node_task::{end_tasks, start_tasks};
 use crate::worker::retry::retry_task;
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(
     start_tasks(&worker);
     tokio::task::spawn_local(flush_task(Rc::clone(&worker)));
     tokio::task::spawn_local(retry_task(Rc::clone(&worker)));
-    tokio::task::spawn_local(ask_topology_task(Rc::clone(&worker)));
+    tokio::task::spawn_local(ask_nodes_task(Rc::clone(&worker)));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -15,4 +15,5 @@ mod retry;
 
 pub(crate) use self::core::{Owner, Worker};
 pub(crate) use dispatch::Dispatcher;
+pub(crate) use follow::Seen;
 pub(crate) use inbox::{Message, WorkerStatus, run};
