@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::ids::LogicGroup;
-use common::register::{Register, VoterSet};
+use common::register::Register;
 use common::wire::command::{Command, NewGroup};
 use common::wire::views::Views;
 use tokio::sync::oneshot;
@@ -50,21 +50,21 @@ async fn registers(shared: &Shared) -> Vec<Register> {
 /// Why not.
 pub(crate) async fn execute(shared: &Arc<Shared>, command: Command) -> Result<(), String> {
     match command {
-        Command::Voters(set) => learn(shared, set),
-        Command::Admit(set, registers) => admit(shared, set, registers).await,
+        Command::Voters(set) => control(shared, |asker| Request::Install(set, asker)).await,
+        Command::Admit(set, registers) => {
+            control(shared, |asker| Request::Admit(set, registers, asker)).await
+        }
         Command::Create(groups) => create(shared, groups).await,
     }
 }
 
-fn learn(shared: &Shared, set: VoterSet) -> Result<(), String> {
-    let (worker, from) = (0, shared.node);
-    let learned = shared.control.request(Request::Learn { worker, from, set });
-    if learned { Ok(()) } else { Err(STOPPING.to_owned()) }
-}
-
-async fn admit(shared: &Shared, set: VoterSet, registers: Vec<Register>) -> Result<(), String> {
+/// Has the control thread do something; done when that is durable.
+async fn control(
+    shared: &Shared,
+    request: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Request,
+) -> Result<(), String> {
     let (sender, receiver) = oneshot::channel();
-    if !shared.control.request(Request::Admit(set, registers, sender)) {
+    if !shared.control.request(request(sender)) {
         return Err(STOPPING.to_owned());
     }
     receiver.await.map_err(|_| STOPPING.to_owned())?

@@ -49,6 +49,20 @@ pub enum AdmitRefused {
     },
 }
 
+/// Why a voter set that an operator's tool gave is not in force. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{given} was not taken as the voter set: {known} is in force here, and only a set of a greater \
+     generation replaces it, with voters none of which is named twice; ask for the voter set in \
+     force again and give the next generation"
+)]
+pub(super) struct InstallRefused {
+    /// The generation that was given.
+    pub(super) given: VoterGeneration,
+    /// The generation in force.
+    pub(super) known: VoterGeneration,
+}
+
 /// What became of a message to the voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {

@@ -140,7 +140,9 @@ impl ControlInbox {
         while let Some(turn) = self.next_turn() {
             for request in turn {
                 match request {
-                    Request::Admit(_, _, asker) => drop(asker.send(Err(reason.clone()))),
+                    Request::Admit(_, _, asker) | Request::Install(_, asker) => {
+                        drop(asker.send(Err(reason.clone())));
+                    }
                     Request::Stop { .. } => return,
                     Request::Store { .. }
                     | Request::Voter { .. }

@@ -7,7 +7,7 @@ use common::register::{Register, VoterSet};
 use common::wire::views::Views;
 use tokio::sync::oneshot;
 
-use super::electorate::{Electorate, Heard, Learned};
+use super::electorate::{Electorate, Heard, InstallRefused, Learned};
 use super::error::ControlError;
 use super::kept::Change;
 use super::store::ControlStore;
@@ -47,6 +47,9 @@ pub enum Request {
         /// The set.
         set: VoterSet,
     },
+    /// An operator's command: this voter set is in force from now on. Answered when that is durable,
+    /// or with the reason why it is not.
+    Install(VoterSet, oneshot::Sender<Result<(), String>>),
     /// The voter set and all registers this node's voter knows to be chosen; with `true` also newer
     /// ones that it accepted. The sender is dropped if the thread stopped or cannot write.
     Views(bool, oneshot::Sender<Views>),
@@ -86,7 +89,8 @@ struct Turn {
     answers: BTreeMap<usize, Vec<(NodeId, Message)>>,
     outdated: BTreeSet<(usize, NodeId)>,
     new_set: bool,
-    admitted: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Who told this node something that is done with the changes.
+    done: Vec<oneshot::Sender<Result<(), String>>>,
     views: Vec<(bool, oneshot::Sender<Views>)>,
 }
 
@@ -142,7 +146,7 @@ impl Keeper {
             (self.outlet)(worker, ControlEvent::VotersTo(node, known.clone()));
         }
         // Whoever asked may be gone; then nobody wants to know.
-        for asker in turn.admitted {
+        for asker in turn.done {
             drop(asker.send(Ok(())));
         }
         for (accepted, asker) in turn.views {
@@ -169,7 +173,12 @@ impl Turn {
                     Heard::Ignored => {}
                 }
             }
-            Request::Learn { worker, from, set } => self.learn(electorate, (worker, from), set),
+            Request::Learn { worker, from, set } => {
+                if self.learn(electorate, &set, Some(from)) == Learned::Outdated {
+                    self.outdated.insert((worker, from));
+                }
+            }
+            Request::Install(set, asker) => self.install(electorate, &set, asker),
             Request::Views(accepted, asker) => self.views.push((accepted, asker)),
             Request::Admit(set, registers, asker) => {
                 self.admit(now_ms, electorate, (set, registers), asker);
@@ -195,28 +204,47 @@ impl Turn {
         }
     }
 
+    /// A voter set was heard of, from another node or by command.
     fn learn(
         &mut self,
         electorate: &mut Electorate,
-        (worker, from): (usize, NodeId),
-        set: VoterSet,
-    ) {
+        set: &VoterSet,
+        from: Option<NodeId>,
+    ) -> Learned {
         let generation = set.generation;
-        match electorate.on_learned(&set) {
+        let by = from.map_or_else(|| "command".to_owned(), |node| node.to_string());
+        let learned = electorate.on_learned(set);
+        match learned {
             Learned::InForce => {
-                tracing::info!(%generation, voters = set.voters.len(), %from, "voter set learned");
+                tracing::info!(%generation, voters = set.voters.len(), by, "voter set learned");
                 self.new_set = true;
-                self.changes.push(Change::Voters(set));
+                self.changes.push(Change::Voters(set.clone()));
             }
-            Learned::Known => {}
-            Learned::Outdated => {
-                self.outdated.insert((worker, from));
-            }
+            Learned::Known | Learned::Outdated => {}
             Learned::Refused => {
                 let known = electorate.known().generation;
-                tracing::warn!(%generation, %known, %from, "voter set refused: it cannot vote, or another one of this generation is known");
+                tracing::warn!(%generation, %known, by, "voter set refused: it cannot vote, or another one of this generation is known");
             }
         }
+        learned
+    }
+
+    /// An operator's tool counts on what it told: it is answered by what is in force afterwards.
+    fn install(
+        &mut self,
+        electorate: &mut Electorate,
+        set: &VoterSet,
+        asker: oneshot::Sender<Result<(), String>>,
+    ) {
+        self.learn(electorate, set, None);
+        let known = electorate.known();
+        if known == set {
+            self.done.push(asker);
+            return;
+        }
+        let refused = InstallRefused { given: set.generation, known: known.generation };
+        // The asker may be gone; then nobody wants to know.
+        drop(asker.send(Err(refused.to_string())));
     }
 
     fn admit(
@@ -235,7 +263,7 @@ impl Turn {
                 }
                 self.new_set |= electorate.known().generation > before;
                 self.changes.extend(changes);
-                self.admitted.push(asker);
+                self.done.push(asker);
             }
             // The asker may be gone; then nobody wants to know.
             Err(refused) => drop(asker.send(Err(refused.to_string()))),

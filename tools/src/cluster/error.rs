@@ -79,6 +79,12 @@ pub(crate) enum ClusterError {
     /// A new voter is away.
     #[error("{0} cannot become a voter: it does not answer; start it, or name another server")]
     VoterAway(String),
+    /// An old voter goes on.
+    #[error(
+        "{server} was told to stop voting, but {known} are in force there: no new voters begin \
+         before; see that no other `fdht failover` runs, then repeat the command"
+    )]
+    NotStopped { server: String, known: String },
     /// Not enough servers.
     #[error(
         "{wanted} voters are needed and only {found} can be found; add a server to the topology \
@@ -118,6 +124,7 @@ impl ClusterError {
             | Self::StillRunning { .. }
             | Self::MayDecide(_)
             | Self::VoterAway(_)
+            | Self::NotStopped { .. }
             | Self::TooFewServers { .. }
             | Self::Unknown(_) => STATUS_PROBLEM,
         }

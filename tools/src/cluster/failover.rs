@@ -89,13 +89,13 @@ async fn replace(
         let taken = client.announce().await;
         taken.map_err(|why| ClusterError::Refused { server: name(topology, *id), why })?;
     }
-    let stop = Command::Voters(plan.stop(wish));
+    let stop = plan.stop(wish);
     for id in &plan.stopped {
-        clients.tell(*id, &stop).await?;
+        clients.tell(*id, &Command::Voters(stop.clone())).await?;
     }
     let ids: Vec<NodeId> = known.keys().copied().collect();
     let (after, _) = clients.ask_again(&ids).await;
-    check_stopped(topology, &plan, &after)?;
+    check_stopped(topology, &plan, &stop, &after)?;
     // Whoever went away in between still counts with what was said before.
     known.extend(after);
     let (set, registers) = plan.begin(topology, &known)?;
@@ -129,16 +129,23 @@ fn check_off(
     Err(ClusterError::StillRunning { server: name(topology, id), how })
 }
 
-/// An old voter that was stopped has to say what it knows since.
+/// An old voter has to have stopped, and to say what it knows since.
 fn check_stopped(
     topology: &Topology,
     plan: &Succession,
+    stop: &VoterSet,
     after: &Answers,
 ) -> Result<(), ClusterError> {
-    match plan.stopped.iter().find(|id| !after.contains_key(id)) {
-        None => Ok(()),
-        Some(id) => Err(ClusterError::VoterAway(name(topology, *id))),
+    for id in &plan.stopped {
+        let server = name(topology, *id);
+        let known = after.get(id).ok_or_else(|| ClusterError::VoterAway(server.clone()))?;
+        let voters = &known.views.voters;
+        if voters != stop {
+            let known = format!("{} ({})", names(topology, &voters.voters), voters.generation);
+            return Err(ClusterError::NotStopped { server, known });
+        }
     }
+    Ok(())
 }
 
 fn preview(topology: &Topology, wish: &Wish, plan: &Succession, away: &[String]) -> String {
@@ -187,107 +194,5 @@ fn done(topology: &Topology, set: &VoterSet, epoch: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use common::ids::{LogicGroup, StoreId, VoterGeneration};
-    use common::register::Member;
-    use common::wire::command::NewGroup;
-
-    use super::*;
-    use crate::cluster::fake::{Fakes, register};
-
-    #[test]
-    fn a_lost_server_that_takes_connections_is_running() {
-        let topology =
-            Topology::parse(include_str!("../../../config/samples/dev-cluster.yaml")).unwrap();
-        let id = NodeId::of_name("a1");
-        let silent = Trouble::Silent("127.0.0.1:1: connection refused".to_owned());
-        check_off(&topology, id, Some(&silent)).unwrap();
-        let paused = Trouble::Broken("127.0.0.1:1: no handshake within 5 s".to_owned());
-        for trouble in [None, Some(&paused)] {
-            let text = check_off(&topology, id, trouble).unwrap_err().to_string();
-            assert!(text.starts_with("a1 is still running") && text.ends_with("stop it first"));
-        }
-    }
-
-    #[test]
-    fn what_will_happen_and_what_to_write_is_said() {
-        let topology =
-            Topology::parse(include_str!("../../../config/samples/dev-cluster.yaml")).unwrap();
-        let ids = |names: &[&str]| names.iter().map(|name| NodeId::of_name(name)).collect();
-        let plan = Succession {
-            old: VoterSet { generation: VoterGeneration(4), voters: ids(&["a1", "b1", "v1"]) },
-            voters: ids(&["b1", "v1", "a2"]),
-            stopped: ids(&["b1", "v1"]),
-            is_guess: false,
-        };
-        let wish = Wish { lost: ids(&["a1"]), voters: None };
-        let text = preview(&topology, &wish, &plan, &[]);
-        for part in [
-            "voters in force: a1, b1, v1 (generation 4); lost: a1",
-            "1. stopped: b1, v1\n",
-            "17 logic groups that any server knows: b1, v1, a2\n",
-            "make sure that a1 cannot come back",
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
-        assert!(!text.contains("warning"), "{text}");
-        let guess = Succession { is_guess: true, ..plan };
-        assert!(preview(&topology, &wish, &guess, &[]).contains("warning: no majority"));
-
-        let set = VoterSet { generation: VoterGeneration(6), voters: ids(&["b1", "v1", "a2"]) };
-        let text = done(&topology, &set, 8);
-        assert!(text.ends_with("\n  epoch: 8\n  voters: [b1, v1, a2]"), "{text}");
-    }
-
-    #[test]
-    fn old_voters_stop_new_ones_begin_and_all_are_told() {
-        const REST: &str = "logic_groups: 1\nvoters: [a1, b1, v1]\nphysical_groups:\n\
-                            \x20 a: { servers: [a1, a2], logic_groups: \"0\" }\n";
-        let (fakes, topology) = Fakes::start(
-            &["a2", "b1", "v1", "w1"],
-            &format!("  a1: {{ address: \"127.0.0.1:8\", admin: \"127.0.0.1:9\" }}\n{REST}"),
-        );
-        let set = |generation, names: &[&str]| VoterSet {
-            generation: VoterGeneration(generation),
-            voters: names.iter().map(|name| NodeId::of_name(name)).collect(),
-        };
-        let servers = [("a1", 9), ("a2", 1)]
-            .map(|(name, store)| Member { node: NodeId::of_name(name), store: StoreId(store) });
-        let mut newest = register(&NewGroup { group: LogicGroup(0), servers: servers.to_vec() });
-        for name in ["a2", "b1", "v1", "w1"] {
-            fakes.with(name, |state| state.views.voters = set(4, &["a1", "b1", "v1"]));
-        }
-        fakes.with("b1", |state| state.views.groups.push(newest.clone()));
-        newest.epoch.0 = 7;
-        fakes.with("a2", |state| state.views.groups.push(newest.clone()));
-
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), topology.text()).unwrap();
-        let mut args = FailoverArgs {
-            lost: vec!["a1".to_owned()],
-            voters: Some(["b1", "v1", "w1"].map(str::to_owned).to_vec()),
-            topology: file.path().to_owned(),
-            secret_file: None,
-            timeout: Duration::from_millis(500),
-            yes: false,
-        };
-        assert_eq!(failover(&args).unwrap_err().status(), 2);
-        assert!(fakes.told("b1").is_empty(), "nothing happens without --yes");
-
-        args.yes = true;
-        failover(&args).unwrap();
-        newest.generation = VoterGeneration(6);
-        let new = set(6, &["b1", "v1", "w1"]);
-        let admit = Command::Admit(new.clone(), vec![newest]);
-        let stop = Command::Voters(set(5, &["a1"]));
-        assert_eq!(fakes.told("b1"), [stop.clone(), admit.clone()]);
-        assert_eq!(fakes.told("v1"), [stop, admit.clone()]);
-        assert_eq!(fakes.told("w1"), [admit]);
-        assert_eq!(fakes.told("a2"), [Command::Voters(new)]);
-
-        args.lost = vec!["b1".to_owned()];
-        args.voters = None;
-        let text = failover(&args).unwrap_err().to_string();
-        assert!(text.starts_with("b1 is still running (it answers)"), "{text}");
-    }
-}
+#[path = "failover_tests.rs"]
+mod tests;

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) told: Vec<Command>,
     /// Why it does nothing that it is told, if it does not.
     pub(super) stubborn: Option<&'static str>,
+    /// It says that it does what it is told, and does nothing.
+    pub(super) deaf: bool,
 }
 
 /// Fake nodes, by name.
@@ -68,6 +70,9 @@ impl Fakes {
             return reason.to_owned();
         }
         self.with(name, |state| state.told.push(command.clone()));
+        if self.with(name, |state| state.deaf) {
+            return String::new();
+        }
         match command {
             Command::Voters(set) => self.with(name, |state| state.views.voters = set),
             Command::Admit(set, groups) => {

@@ -41,7 +41,10 @@ impl Wish {
         let resolve = |flag, list: &[String]| -> Result<Vec<NodeId>, ClusterError> {
             list.iter().map(|name| server(topology, flag, name)).collect()
         };
-        let lost = resolve("--lost", lost)?;
+        let mut lost = resolve("--lost", lost)?;
+        let mut seen = BTreeSet::new();
+        // One that is named twice is lost once: twice in a voter set it would make the set void.
+        lost.retain(|id| seen.insert(*id));
         let voters = voters.map(|list| resolve("--voters", list)).transpose()?;
         if let Some(list) = &voters {
             let different: BTreeSet<NodeId> = list.iter().copied().collect();

@@ -4,8 +4,8 @@ use common::ids::Epoch;
 use common::register::VoterSet;
 
 use super::support::{
-    Bench, GROUP, ME, Node, PEER, WORKERS, ballot, first_ballot, generation, lane, prepare,
-    register, set, step, voter,
+    Bench, GROUP, ME, Node, PEER, WORKERS, ballot, first_ballot, generation, install, lane,
+    prepare, register, set, step, voter,
 };
 use crate::control::electorate::Learned;
 use crate::control::{ControlEvent, Request};
@@ -70,6 +70,30 @@ fn a_newer_set_is_stored_then_told_to_every_worker_and_ends_the_old_voter() {
     let mut node = Node::start(0, store, &kept);
     node.turn([voter(1, prepare(GROUP, 9))]);
     assert_eq!(node.told(), [(0, ControlEvent::VotersTo(PEER, set(2)))], "after a restart too");
+}
+
+#[test]
+fn a_set_by_command_is_answered_by_what_is_in_force_then() {
+    let bench = Bench::new();
+    let mut node = bench.voter();
+    let mut outcome = |set| {
+        let (request, mut answer) = install(set);
+        node.turn([request]);
+        answer.try_recv().unwrap()
+    };
+    assert_eq!(outcome(set(2)), Ok(()));
+    assert_eq!(outcome(set(2)), Ok(()), "again");
+    for voters in [vec![PEER], vec![]] {
+        let text = outcome(VoterSet { voters, ..set(2) }).unwrap_err();
+        assert!(text.contains("voter generation 2 is in force here"), "{text}");
+    }
+    assert!(outcome(set(1)).is_err());
+    let twice = VoterSet { generation: generation(3), voters: vec![PEER, PEER] };
+    let text = outcome(twice.clone()).unwrap_err();
+    assert!(text.starts_with("voter generation 3 was not taken"), "{text}");
+    assert!(outcome(twice).is_err(), "also where it was refused and logged before");
+    drop(node);
+    assert_eq!(bench.open().1.voters, set(2), "what was done is durable");
 }
 
 #[test]

@@ -82,6 +82,11 @@ pub(super) fn admit(
     (Request::Admit(set.clone(), registers, sender), receiver)
 }
 
+pub(super) fn install(set: VoterSet) -> (Request, Answer<Result<(), String>>) {
+    let (sender, receiver) = oneshot::channel();
+    (Request::Install(set, sender), receiver)
+}
+
 /// A data directory.
 pub(super) struct Bench {
     pub(super) dir: TempDir,
