@@ -312,6 +312,16 @@ impl<'t> Chunk<'t> {
         Ok(())
     }
 
+    /// Takes the changes of the counts out, so that this commit does not write them.
+    pub(super) fn take_changes(&mut self) -> (BTreeMap<Vec<u8>, i64>, i64) {
+        (std::mem::take(&mut self.live), std::mem::take(&mut self.headers))
+    }
+
+    /// Puts changes of another commit's counts in.
+    pub(super) fn put_changes(&mut self, changes: (BTreeMap<Vec<u8>, i64>, i64)) {
+        (self.live, self.headers) = changes;
+    }
+
     /// Writes how far the log is in the file.
     pub(super) fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), redb::Error> {
         let checkpoint = seal(META_CHECKPOINT, &checkpoint.encode());

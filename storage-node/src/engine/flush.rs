@@ -13,6 +13,7 @@ use crate::engine::chunk::{Chunk, Cursor};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
+use crate::engine::rules::{Rule, holds};
 use crate::engine::store::StoreOptions;
 
 /// Bytes of a page of the file.
@@ -105,13 +106,22 @@ impl FlushJob {
         write.set_quick_repair(true);
         let mut chunk = Chunk::open(&write, &self.options, budget, self.page_share())?;
         while !chunk.is_full() && chunk.write_object(cursor)? {}
+        let counted_later = (!holds(Rule::CountsWithRecords)).then(|| chunk.take_changes());
         chunk.write_totals(totals)?;
         let last = cursor.is_at_end();
-        if last {
+        if last || !holds(Rule::CheckpointLast) {
             chunk.write_checkpoint(&self.checkpoint)?;
         }
         drop(chunk);
         write.commit()?;
+        if let Some(changes) = counted_later {
+            let write = self.file.database()?.begin_write()?;
+            let mut chunk = Chunk::open(&write, &self.options, budget, 0)?;
+            chunk.put_changes(changes);
+            chunk.write_totals(totals)?;
+            drop(chunk);
+            write.commit()?;
+        }
         Ok(last)
     }
 
