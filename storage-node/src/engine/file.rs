@@ -119,6 +119,9 @@ impl GroupFile {
         servers: u8,
         cache_bytes: usize,
     ) -> Result<(Self, FileState), EngineError> {
+        // Whoever made it may have been killed before its name was durable.
+        let named = fs.sync_dir(parent(path));
+        named.map_err(|error| EngineError::io(path, "sync the directory of", error))?;
         let (database, state) =
             guarded(path, "open", || Ok(backend::open(&**fs, path, &builder(cache_bytes))?))?;
         let meta = Meta::read(path, &database)?;

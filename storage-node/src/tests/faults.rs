@@ -1,15 +1,16 @@
 //! A disk that is full, cannot be read or written, or changes bytes, under a group's file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use common::address::Field;
+use common::stored::Body;
 
 use super::lying::Lie;
 use super::rig::{OPTIONS, Rig, file, identity};
 use super::script::{EARLY, expected, key, record, shown};
 use crate::engine::{Store, View};
 use crate::files::{Fs, MemFs};
-use std::sync::Arc;
 
 /// A store with so many records in memory, none in the file.
 fn filled(disk: &MemFs, records: u64) -> (Rig, Vec<u32>) {
@@ -120,7 +121,7 @@ fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
                 Ok(Some(found)) => {
                     let found = found.stored();
                     let value = match found.body {
-                        common::stored::Body::Value { value, .. } => Some(value),
+                        Body::Value { value, .. } => Some(value),
                         _ => None,
                     };
                     assert_eq!(value, expected, "{name} after byte {at} changed");

@@ -80,6 +80,10 @@ impl Story {
         self.life += 1;
         // What is found is durable when the log is open.
         self.confirmed = self.lives.len();
+        // One more: what recovery cut off must not continue behind it.
+        self.write(&mut rig, self.lives.len() as u64 + 1);
+        let killed = disk.after_kill();
+        self.clone().open(&killed).map_err(|e| format!("killed after one more: {e}"))?;
         let upto = self.lives.len() as u64 + MORE;
         self.write(&mut rig, upto);
         let (killed, cut) = (disk.after_kill(), disk.after_power_cut(PowerCut::LoseUnsynced));
