@@ -193,6 +193,15 @@ impl GroupFile {
     }
 }
 
+impl Drop for Handle {
+    /// redb writes when it is closed; what it reads for that may be damaged.
+    fn drop(&mut self) {
+        if let Err(text) = panics::guard(|| drop(self.database.take())) {
+            tracing::error!(text, "a damaged redb file was not closed in order");
+        }
+    }
+}
+
 impl Handle {
     fn reopen_if_failed(&mut self, file: &GroupFile) -> Result<(), EngineError> {
         if self.database.is_some() && !self.state.has_failed() {
@@ -275,7 +284,12 @@ impl FileReader {
         &self,
         key: &[u8],
     ) -> Result<Option<AccessGuard<'static, Bytes>>, EngineError> {
-        let found = self.read(|records| Ok(records.get(key)?))?;
+        let found = self.read(|records| {
+            let found = records.get(key)?;
+            // It is in here that damage of the page may panic.
+            found.iter().for_each(|guard| drop(guard.value().len()));
+            Ok(found)
+        })?;
         if let Some(guard) = &found {
             decode(&self.file.path, key, guard.value())?;
         }
@@ -343,7 +357,12 @@ pub(super) type FileRecord = (AccessGuard<'static, Bytes>, AccessGuard<'static, 
 impl FileRecords<'_> {
     /// The next record, not checked.
     pub(super) fn next(&mut self) -> Result<Option<FileRecord>, EngineError> {
-        guarded(self.path, "read", || Ok(self.range.next().transpose()?))
+        guarded(self.path, "read", || {
+            let next = self.range.next().transpose()?;
+            // It is in here that damage of the page may panic.
+            next.iter().for_each(|(key, value)| drop((key.value().len(), value.value().len())));
+            Ok(next)
+        })
     }
 }
 

@@ -129,6 +129,7 @@ fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
             }
         }
     }
-    println!("{refused} refused, {missed} not found");
-    assert!(refused > 50, "{refused} changes were noticed");
+    // Where a byte of a key or of the tree changed, a search may go astray: nothing is found then, but
+    // nothing else either.
+    assert!(refused > 50, "{refused} changes were noticed, {missed} records not found");
 }

@@ -201,3 +201,36 @@ fn files_of_another_node_are_refused() {
         assert!(refused.contains(what), "{place}: {refused}");
     }
 }
+
+#[test]
+fn a_flush_that_finds_the_disk_full_is_tried_again_and_the_group_serves_meanwhile() {
+    let mut node = Node::new(Setup { memtable_bytes: 0, ..Setup::default() });
+    let mut client = node.connect();
+    node.disk.faults_below(Path::new("/a1/groups"));
+    node.disk.limit_space(Some(0));
+    let large = vec![7; 3 << 20];
+    let [write] = node.turn(&mut client, [set("large", &large)]);
+    assert_eq!(client.answer(write), DONE);
+    for round in 0..4 {
+        node.tick();
+        node.sync();
+        node.run_flush_thread();
+        assert_eq!(node.group(0).stopped, None);
+        let [write] = node.turn(&mut client, [set(&key(round), "1")]);
+        let [read, small] = node.turn(&mut client, [get("large"), get(&key(round))]);
+        assert_eq!(client.answer(write), DONE);
+        assert_eq!(client.answer(read), answer::value(&large));
+        assert_eq!(client.answer(small), answer::value("1"));
+    }
+    assert!(node.group(0).store.checkpoint().positions.is_empty(), "nothing could be flushed");
+    node.disk.limit_space(None);
+    for _ in 0..6 {
+        node.tick();
+        node.sync();
+        node.run_flush_thread();
+    }
+    assert_eq!(node.group(0).store.oldest_unflushed(), None, "all of it is flushed");
+    let mut node = node.restart_after_kill();
+    let [read] = node.turn(&mut client, [get("large")]);
+    assert_eq!(client.answer(read), answer::value(&large));
+}
