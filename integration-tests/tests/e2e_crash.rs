@@ -82,6 +82,34 @@ fn every_acknowledged_write_survives_kill_9_while_files_are_flushed() {
 }
 
 #[test]
+fn every_acknowledged_write_survives_twenty_kills_of_a_node_in_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = NodeArgs::new(&folder.path().join("node"));
+    // Small, so that kills meet flushes.
+    node.memory = "32MiB".to_owned();
+    let mut running = node.start();
+    node.create = false;
+    let file = folder.path().join("topology.yaml");
+    lone::topology(&file, &node.listen, &node.admin);
+    lone::create_groups(&file);
+    let proxy = LoneProxy::start(&file, &[]);
+    let ready = Http::new(&proxy.admin);
+    let wait_ready = || {
+        wait_until("the proxy is ready", LONG, || ready.get("/readyz").status == 200);
+    };
+    wait_ready();
+    let oracle = Oracle::new(4, 150, 2_048);
+    for round in 0..20 {
+        // Another moment each time.
+        write_and_kill(&oracle, &proxy.address, 300 + 97 * (round % 7), || running.kill());
+        running = node.start();
+        wait_ready();
+        oracle.check(&mut Resp::connect(&proxy.address));
+    }
+    assert!(running.try_end().is_none());
+}
+
+#[test]
 fn a_node_that_is_killed_while_it_starts_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut node = NodeArgs::new(&folder.path().join("node"));

@@ -75,6 +75,10 @@ impl DataDir {
             refuse_other_files(&*fs, path)?;
             make(&*fs, path, cluster, node)?;
         }
+        // Whoever made the directory may have been killed before its names were durable.
+        for dir in [path, parent(path)] {
+            fs.sync_dir(dir).map_err(|e| io(dir, e))?;
+        }
         let identity = read_identity(&*fs, &identity_path)?;
         check(path, "cluster", &identity.cluster, cluster)?;
         check(path, "node", &identity.node, node)?;

@@ -26,6 +26,8 @@ mod peers;
 mod replay;
 mod run;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod worker;
 

@@ -16,7 +16,7 @@ use super::segment::{self, FIRST_INDEX, HEADER_BYTES, LogIdentity};
 use super::shared::{LogCore, Recovered, SyncEvent, lock};
 use super::writer::{AppendReceipt, SEAL_BYTES};
 use super::{retention, sync};
-use crate::files::Fs;
+use crate::files::{Fs, parent};
 
 /// Usual length of a segment, in bytes.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
@@ -112,6 +112,8 @@ impl Log {
             }
             create(&*fs, dir, &identity, segment_bytes)?
         } else {
+            // The last process may have been killed before a name was durable.
+            sync_names(&*fs, dir)?;
             Recovery::new(&*fs, dir, &identity).run(&indices, visitor)?
         };
         let core = Arc::new(LogCore::new(
@@ -262,6 +264,14 @@ impl Drop for Log {
     }
 }
 
+/// Makes the names in `dir`, and its own, durable.
+fn sync_names(fs: &dyn Fs, dir: &Path) -> Result<(), LogError> {
+    for dir in [dir, parent(dir)] {
+        fs.sync_dir(dir).map_err(LogError::io("sync", dir))?;
+    }
+    Ok(())
+}
+
 /// Begins a log in `dir`.
 fn create(
     fs: &dyn Fs,
@@ -270,9 +280,7 @@ fn create(
     segment_bytes: u64,
 ) -> Result<(Recovered, RecoveryReport), LogError> {
     fs.create_dir(dir).map_err(LogError::io("create", dir))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs.sync_dir(parent).map_err(LogError::io("sync", parent))?;
-    }
+    sync_names(fs, dir)?;
     let current = segment::create(fs, dir, identity, FIRST_INDEX, segment_bytes)?;
     let end = LogPosition::new(FIRST_INDEX, HEADER_BYTES);
     let found = Recovered {

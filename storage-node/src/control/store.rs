@@ -83,6 +83,9 @@ impl ControlStore {
         if !fs.exists(path).map_err(|e| ControlError::io(path, "open", e))? {
             return Err(ControlError::Missing { file: path.to_owned() });
         }
+        // Whoever made it may have been killed before its name was durable.
+        let named = fs.sync_dir(parent(path));
+        named.map_err(|e| ControlError::io(path, "sync the directory of", e))?;
         let database = guarded(path, "open", || {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);

@@ -31,7 +31,6 @@ pub(crate) struct BackendState(Arc<Flags>);
 struct Flags {
     failed: AtomicBool,
     full: AtomicBool,
-    sync_failed: AtomicBool,
     fenced: AtomicBool,
 }
 
@@ -44,11 +43,6 @@ impl BackendState {
     /// Whether a write failed because the disk is full.
     pub(crate) fn was_full(&self) -> bool {
         self.0.full.load(Ordering::Acquire)
-    }
-
-    /// Whether a sync failed: what the file has on the disk is not what is read from it.
-    pub(crate) fn has_sync_failed(&self) -> bool {
-        self.0.sync_failed.load(Ordering::Acquire)
     }
 
     /// Lets nothing more through: the file is about to be opened again.
@@ -135,11 +129,7 @@ impl StorageBackend for FileBackend {
 
     fn sync_data(&self) -> io::Result<()> {
         self.state.check()?;
-        let synced = self.state.note(self.file.sync_data());
-        if synced.is_err() {
-            self.state.0.sync_failed.store(true, Ordering::Release);
-        }
-        synced
+        self.state.note(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -95,7 +95,7 @@ pub(super) struct Limits {
 
 /// What a commit changes besides records.
 #[derive(Default)]
-struct Changes {
+pub(super) struct Changes {
     live: BTreeMap<Vec<u8>, i64>,
     headers: i64,
     named: i64,
@@ -425,6 +425,17 @@ impl<'t> Chunk<'t> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the changes of the counts out, so that this commit does not write them.
+    pub(super) fn take_counts(&mut self) -> Changes {
+        let expiry = std::mem::take(&mut self.changes.expiry);
+        std::mem::replace(&mut self.changes, Changes { expiry, ..Changes::default() })
+    }
+
+    /// Puts changes of another commit's counts in.
+    pub(super) fn put_counts(&mut self, counts: Changes) {
+        self.changes = counts;
     }
 
     /// Writes how far the log is in the file.

@@ -5,6 +5,7 @@
 //! [`EngineError::Damaged`]: a damaged group must not take the other groups down.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,6 +122,9 @@ impl GroupFile {
         servers: u8,
         cache_bytes: usize,
     ) -> Result<(Self, FileState), EngineError> {
+        // Whoever made it may have been killed before its name was durable.
+        let named = fs.sync_dir(parent(path));
+        named.map_err(|error| EngineError::io(path, "sync the directory of", error))?;
         let (database, state) =
             guarded(path, "open", || Ok(backend::open(&**fs, path, &builder(cache_bytes))?))?;
         let meta = Meta::read(path, &database)?;
@@ -189,6 +193,15 @@ impl GroupFile {
     /// The file's size in bytes; 0 when the system does not tell.
     pub(super) fn bytes(&self) -> u64 {
         self.fs.open(&self.path).and_then(|file| file.size()).unwrap_or(0)
+    }
+}
+
+impl Drop for Handle {
+    /// redb writes when it is closed; what it reads for that may be damaged.
+    fn drop(&mut self) {
+        if let Err(text) = panics::guard(|| drop(self.database.take())) {
+            tracing::error!(text, "a damaged redb file was not closed in order");
+        }
     }
 }
 
@@ -275,7 +288,14 @@ impl FileReader {
         &self,
         key: &[u8],
     ) -> Result<Option<AccessGuard<'static, Bytes>>, EngineError> {
-        let found = self.read(|records| Ok(records.get(key)?))?;
+        let found = self.read(|records| {
+            let found = records.get(key)?;
+            // It is in here that damage of the page may panic.
+            if let Some(guard) = &found {
+                black_box(guard.value().len());
+            }
+            Ok(found)
+        })?;
         if let Some(guard) = &found {
             decode(&self.file.path, key, guard.value())?;
         }
@@ -343,7 +363,14 @@ pub(super) type FileRecord = (AccessGuard<'static, Bytes>, AccessGuard<'static, 
 impl FileRecords<'_> {
     /// The next record, not checked.
     pub(super) fn next(&mut self) -> Result<Option<FileRecord>, EngineError> {
-        guarded(self.path, "read", || Ok(self.range.next().transpose()?))
+        guarded(self.path, "read", || {
+            let next = self.range.next().transpose()?;
+            // It is in here that damage of the page may panic.
+            if let Some((key, value)) = &next {
+                black_box((key.value().len(), value.value().len()));
+            }
+            Ok(next)
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::engine::chunk::{Chunk, Cursor, Limits};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
+use crate::engine::rules::{Rule, holds};
 use crate::engine::store::{Layer, StoreOptions};
 
 /// Bytes of a page of the file.
@@ -127,13 +128,23 @@ impl FlushJob {
         };
         let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
         chunk.write(cursor)?;
+        let counted_later = (!holds(Rule::CountsWithRecords)).then(|| chunk.take_counts());
         chunk.finish(totals)?;
         let last = cursor.is_at_end();
-        if last {
+        if last || !holds(Rule::CheckpointLast) {
             chunk.write_checkpoint(&self.checkpoint)?;
         }
         drop(chunk);
         write.commit()?;
+        if let Some(changes) = counted_later {
+            let before = Before::new(&database)?;
+            let write = database.begin_write()?;
+            let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
+            chunk.put_counts(changes);
+            chunk.finish(totals)?;
+            drop(chunk);
+            write.commit()?;
+        }
         Ok(last)
     }
 

@@ -17,6 +17,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::engine::counts::COUNTED_NO;
 use crate::engine::entry::{Entry, Fields};
 use crate::engine::layout::expiry_key;
+use crate::engine::rules::{Rule, holds};
 use crate::engine::sort;
 
 const BLOCK_NODES_BITS: u32 = 10;
@@ -254,6 +255,7 @@ impl Memtable {
 /// Whether a record takes the place of one with version `old`.
 pub(super) fn wins(stored: &Stored<'_>, old: Version, origin: Origin) -> bool {
     match origin {
+        Origin::Log if !holds(Rule::EqualChangesNothing) => stored.version >= old,
         Origin::Log => stored.version > old,
         Origin::Reclaim => stored.version >= old,
     }

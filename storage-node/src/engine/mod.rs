@@ -29,6 +29,7 @@ mod meta;
 mod order;
 mod reclaim;
 pub mod record;
+pub(crate) mod rules;
 mod scan;
 mod sealed;
 mod sort;

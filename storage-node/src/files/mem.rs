@@ -111,6 +111,15 @@ impl MemFs {
         disk.faults.sync_error_at = Some(disk.syncs + after);
     }
 
+    /// Counts a sync of something that changes nothing: for a disk that lies.
+    ///
+    /// # Errors
+    /// It is the one at which the power is cut, or that fails.
+    pub fn pretend_sync(&self, path: &Path) -> io::Result<()> {
+        let (_disk, fails) = self.begin_sync(path)?;
+        if fails { Err(sync_error()) } else { Ok(()) }
+    }
+
     /// Every sync takes so long.
     pub fn delay_syncs(&self, delay: Duration) {
         self.disk().faults.sync_delay = delay;

@@ -96,7 +96,7 @@ impl Core {
     /// one that holds back the oldest part of a log that grew too long.
     fn plan_flush(&mut self) {
         let idle = self.groups.values().all(|group| matches!(group.flush, Flush::Idle));
-        // A flush needs room; without any it would only stop the group.
+        // A flush needs room; without any it would only fail.
         if !idle || self.shared.is_disk_full() {
             return;
         }
@@ -106,7 +106,10 @@ impl Core {
         let behind = oldest.map_or(0, |(segment, offset)| {
             self.shared.log.distance(LogPosition::new(segment, offset))
         });
-        let chosen = if self.memtable_bytes > limits.memtable_bytes {
+        let again = candidates().find(|group| group.store.wants_retry());
+        let chosen = if again.is_some() {
+            again
+        } else if self.memtable_bytes > limits.memtable_bytes {
             candidates().max_by_key(|group| group.store.memory_bytes())
         } else if behind > limits.log_bytes {
             let pins = |group: &&Group| group.store.oldest_unflushed().is_some();

@@ -7,6 +7,7 @@ use common::ids::{ClusterId, LogicGroup, NodeId, StoreId};
 use common::stored::Body;
 
 use super::support::{Bench, OPTIONS, identity, key, real};
+use crate::engine::layout::{META, META_FORMAT};
 use crate::engine::{EngineError, Store, StoreIdentity, StoreOptions, View};
 
 #[test]
@@ -132,4 +133,22 @@ fn a_key_that_is_no_key_is_refused_before_anything_changes() {
     let mutation = common::log_record::Mutation { key: b"\x05nonsense", stored };
     assert!(bench.store_mut().apply(&head, &[mutation], (1, 2)).is_err());
     assert_eq!(bench.store().applied().values().map(|lsn| lsn.0).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_file_of_format_1_is_refused_with_both_formats() {
+    let bench = Bench::new(OPTIONS);
+    let path = bench.path();
+    let directory = bench.close();
+    let database = redb::Database::open(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let format = &b"\x01\x00"[..];
+    write.open_table(META).unwrap().insert(META_FORMAT, format).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let error =
+        Store::open(&real(), &path, identity(), OPTIONS).err().expect("refused").to_string();
+    assert!(error.contains("3.redb: written in format 1"), "{error}");
+    assert!(error.contains("reads format 2"), "{error}");
+    drop(directory);
 }

@@ -8,6 +8,7 @@
 mod answer;
 mod client;
 mod control;
+mod crash;
 mod dedup;
 mod drive;
 mod durability;
