@@ -10,10 +10,9 @@ use common::reply::ObjectKind;
 use common::stored::Stored;
 
 use crate::engine::EngineError;
-use crate::engine::entry::{Entry, FieldIter};
 use crate::engine::file::{FileReader, FileRecord, FileRecords, decode};
 use crate::engine::layout::split_key;
-use crate::engine::memtable::Memtable;
+use crate::engine::memtable::{Entry, FieldIter, Memtable, Node};
 use crate::engine::record::RecordRef;
 use crate::engine::visible::Hiding;
 
@@ -41,12 +40,23 @@ impl<'s> Layers<'s, '_> {
         prefix: &[u8],
         suffix: &[u8],
     ) -> Result<Option<RecordRef<'s>>, EngineError> {
-        for table in [self.active, self.frozen].into_iter().flatten() {
-            if let Some(entry) = table.get(prefix, suffix) {
-                return Ok(Some(RecordRef::Memory(entry.stored_bytes())));
-            }
+        let mut nodes = self.nodes(prefix).into_iter().flatten();
+        if let Some(entry) = nodes.find_map(|node| node.fields().get(suffix)) {
+            return Ok(Some(RecordRef::Memory(entry.stored_bytes())));
         }
         Ok(self.file.get(&[prefix, suffix].concat())?.map(RecordRef::Page))
+    }
+
+    /// The object in the active and in the frozen memtable.
+    pub(super) fn nodes(&self, prefix: &[u8]) -> [Option<Node<'s>>; 2] {
+        let filled = |table: &&'s Memtable| table.objects() > 0;
+        let tables = [self.active.filter(filled), self.frozen.filter(filled)];
+        let Some(table) = tables.into_iter().flatten().next() else {
+            return [None, None];
+        };
+        // The memtables of a group have one hasher.
+        let key = table.key(prefix);
+        tables.map(|table| table?.find_key(key))
     }
 
     /// Visits the records of an object in suffix order from the suffix `from` on, until `visit`
@@ -57,12 +67,9 @@ impl<'s> Layers<'s, '_> {
         from: &[u8],
         mut visit: impl FnMut(&[u8], Stored<'_>, Place) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
-        let memory = |table: Option<&'s Memtable>| {
-            let fields = table.and_then(|table| table.find(prefix));
-            fields.map_or(FieldIter::One(None), |node| node.fields().from(from)).peekable()
-        };
-        let mut active = memory(self.active);
-        let mut frozen = memory(self.frozen);
+        let [mut active, mut frozen] = self.nodes(prefix).map(|node| {
+            node.map_or(FieldIter::One(None), |node| node.fields().from(from)).peekable()
+        });
         let mut file = FileFields::new(self.file, prefix, from)?;
         loop {
             let below = smaller(peek_suffix(&mut frozen), file.suffix());

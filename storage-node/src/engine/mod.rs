@@ -16,7 +16,6 @@ mod before;
 mod chunk;
 mod counts;
 mod digest;
-mod entry;
 pub mod error;
 mod file;
 mod flush;

@@ -20,12 +20,11 @@ use common::version::{Hlc, Version};
 
 use crate::engine::EngineError;
 use crate::engine::counts::CountCache;
-use crate::engine::entry::Entry;
 use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
 use crate::engine::flush::{FlushDone, FlushJob, Garbage};
 use crate::engine::layers::Layers;
 use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
-use crate::engine::memtable::{GarbageMark, Memtable, Origin, clears, wins};
+use crate::engine::memtable::{Entry, GarbageMark, KeyHasher, Memtable, Origin, clears, wins};
 use crate::engine::order::OrderIndex;
 use crate::engine::reclaim::ReclaimState;
 use crate::engine::record::RecordRef;
@@ -44,7 +43,6 @@ pub struct StoreOptions {
 }
 
 /// A memtable and what the worker derives from it on demand.
-#[derive(Default)]
 pub(super) struct Layer {
     /// Shared with the flush once it is frozen; nobody changes it then.
     pub(super) table: Arc<Memtable>,
@@ -56,6 +54,15 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    fn new(hasher: KeyHasher) -> Self {
+        Self {
+            table: Arc::new(Memtable::new(hasher)),
+            counts: RefCell::default(),
+            order: RefCell::default(),
+            first_mark: None,
+        }
+    }
+
     fn mark(&mut self, log_mark: (u64, u64)) {
         self.first_mark = Some(self.first_mark.map_or(log_mark, |first| first.min(log_mark)));
     }
@@ -79,6 +86,7 @@ pub struct Store {
     applied: BTreeMap<Stream, Lsn>,
     hlc: Hlc,
     log_mark: (u64, u64),
+    hasher: KeyHasher,
     pub(super) active: Layer,
     pub(super) frozen: Option<Layer>,
     stopped: Option<String>,
@@ -117,6 +125,7 @@ impl Store {
     }
 
     fn new(file: GroupFile, state: FileState, options: StoreOptions) -> Self {
+        let hasher = KeyHasher::default();
         Self {
             options,
             file_bytes: file.bytes(),
@@ -126,7 +135,8 @@ impl Store {
             log_mark: state.checkpoint.log_mark,
             checkpoint: state.checkpoint,
             totals: state.totals,
-            active: Layer::default(),
+            active: Layer::new(hasher.clone()),
+            hasher,
             frozen: None,
             stopped: None,
             reader: RefCell::default(),
@@ -223,11 +233,13 @@ impl Store {
         stored: &Stored<'_>,
         origin: Origin,
     ) {
-        let flushing = self.frozen.as_ref().and_then(|f| f.table.get(prefix, suffix));
+        let key = self.hasher.key(prefix);
+        let flushing = self.frozen.as_ref().and_then(|f| f.table.find_key(key));
+        let flushing = flushing.and_then(|node| node.fields().get(suffix));
         if flushing.is_some_and(|old| !wins(stored, old.stored().version, origin)) {
             return;
         }
-        let Some(number) = self.active.table_mut().put(prefix, suffix, stored, origin) else {
+        let Some(number) = self.active.table_mut().put_key(key, suffix, stored, origin) else {
             return;
         };
         let counts = self.active.counts.get_mut();
@@ -267,7 +279,8 @@ impl Store {
             return None;
         }
         *self.reader.get_mut() = None;
-        let frozen = std::mem::take(&mut self.active);
+        let active = Layer::new(self.hasher.clone());
+        let frozen = std::mem::replace(&mut self.active, active);
         let job = FlushJob {
             file: Arc::clone(&self.file),
             table: Arc::clone(&frozen.table),
@@ -327,9 +340,14 @@ impl Store {
         self.frozen.as_ref().map(|frozen| &*frozen.table)
     }
 
-    fn in_memory(&self, prefix: &[u8], suffix: &[u8]) -> Option<&Entry> {
-        let active = self.active.table.get(prefix, suffix);
-        active.or_else(|| self.frozen_table()?.get(prefix, suffix))
+    fn in_memory(&self, prefix: &[u8], suffix: &[u8]) -> Option<Entry<'_>> {
+        let tables = [Some(&*self.active.table), self.frozen_table()];
+        if tables.iter().flatten().all(|table| table.objects() == 0) {
+            return None;
+        }
+        let key = self.hasher.key(prefix);
+        let mut nodes = tables.into_iter().flatten().filter_map(|table| table.find_key(key));
+        nodes.find_map(|node| node.fields().get(suffix))
     }
 }
 
