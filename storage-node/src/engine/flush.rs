@@ -14,6 +14,7 @@ use crate::engine::chunk::{Chunk, Cursor, Limits};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
+use crate::engine::readers::Readers;
 use crate::engine::store::{Layer, StoreOptions};
 
 /// Bytes of a page of the file.
@@ -22,6 +23,7 @@ const PAGE_BYTES: u64 = 4_096;
 /// A frozen memtable on its way into the file.
 pub struct FlushJob {
     pub(super) file: Arc<GroupFile>,
+    pub(super) readers: Arc<Readers>,
     pub(super) table: Arc<Memtable>,
     pub(super) checkpoint: Checkpoint,
     pub(super) totals: Totals,
@@ -110,6 +112,7 @@ impl FlushJob {
         }
         drop(chunk);
         write.commit()?;
+        self.readers.renew();
         Ok(last)
     }
 

@@ -10,7 +10,7 @@
 //! * positions reach the file with, or after, the last of the data they cover;
 //! * counts reach the file with the data they count;
 //! * what hides records leaves the file after what it hides;
-//! * no read transaction lives across a flush.
+//! * no read transaction outlives the next commit of a flush.
 
 mod before;
 mod chunk;
@@ -24,6 +24,7 @@ mod layers;
 mod layout;
 mod memtable;
 mod order;
+mod readers;
 mod reclaim;
 pub mod record;
 mod scan;

@@ -1,9 +1,8 @@
 //! One logic group's store: its file, the active memtable, and at most one that is being flushed.
 //!
-//! A store belongs to one worker thread and has no locks. A flush runs elsewhere on a
-//! [`FlushJob`]; between [`Store::begin_flush`] and [`Store::finish_flush`] reads open the file
-//! afresh each time, because a read transaction that lives while the flush commits makes the file
-//! grow without bound.
+//! A store belongs to one worker thread and has no locks of its own. A flush runs elsewhere on a
+//! [`FlushJob`], and takes the reader of the file away with each of its commits: a read transaction
+//! that lives on while others commit makes the file grow without bound.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,6 +25,7 @@ use crate::engine::layers::Layers;
 use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
 use crate::engine::memtable::{Entry, GarbageMark, KeyHasher, Memtable, Origin, clears, wins};
 use crate::engine::order::OrderIndex;
+use crate::engine::readers::Readers;
 use crate::engine::reclaim::ReclaimState;
 use crate::engine::record::RecordRef;
 use crate::engine::view::{View, Visit};
@@ -90,7 +90,7 @@ pub struct Store {
     pub(super) active: Layer,
     pub(super) frozen: Option<Layer>,
     stopped: Option<String>,
-    reader: RefCell<Option<Arc<FileReader>>>,
+    readers: Arc<Readers>,
     pub(super) reclaim: ReclaimState,
 }
 
@@ -126,10 +126,12 @@ impl Store {
 
     fn new(file: GroupFile, state: FileState, options: StoreOptions) -> Self {
         let hasher = KeyHasher::default();
+        let file = Arc::new(file);
         Self {
             options,
             file_bytes: file.bytes(),
-            file: Arc::new(file),
+            readers: Arc::new(Readers::new(Arc::clone(&file))),
+            file,
             applied: state.checkpoint.positions.clone(),
             hlc: state.checkpoint.hlc,
             log_mark: state.checkpoint.log_mark,
@@ -139,7 +141,6 @@ impl Store {
             hasher,
             frozen: None,
             stopped: None,
-            reader: RefCell::default(),
             reclaim: ReclaimState::default(),
         }
     }
@@ -278,11 +279,11 @@ impl Store {
         if self.active.is_empty() || self.frozen.is_some() || self.stopped.is_some() {
             return None;
         }
-        *self.reader.get_mut() = None;
         let active = Layer::new(self.hasher.clone());
         let frozen = std::mem::replace(&mut self.active, active);
         let job = FlushJob {
             file: Arc::clone(&self.file),
+            readers: Arc::clone(&self.readers),
             table: Arc::clone(&frozen.table),
             checkpoint: Checkpoint {
                 positions: self.applied.clone(),
@@ -316,18 +317,10 @@ impl Store {
         }
     }
 
-    /// The file as it is now.
+    /// The file as it is now; during a flush, as it is behind one of its last commits. What those wrote
+    /// is in the frozen memtable as well.
     pub(super) fn reader(&self) -> Result<Arc<FileReader>, EngineError> {
-        if self.frozen.is_some() {
-            return self.file.reader().map(Arc::new);
-        }
-        let mut cached = self.reader.borrow_mut();
-        if let Some(reader) = &*cached {
-            return Ok(Arc::clone(reader));
-        }
-        let reader = Arc::new(self.file.reader()?);
-        *cached = Some(Arc::clone(&reader));
-        Ok(reader)
+        self.readers.get()
     }
 
     /// All layers, with a reader of the file.

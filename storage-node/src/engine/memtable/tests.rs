@@ -1,7 +1,10 @@
 //! The memtable against what it replaced, and its memory.
 
+use std::collections::BTreeMap;
+
 use common::ids::{Epoch, NodeId};
-use common::version::Hlc;
+use common::stored::{Body, Stored};
+use common::version::{Hlc, Version};
 
 use super::*;
 use crate::engine::layout::expiry_key;
