@@ -70,7 +70,8 @@ impl CountCache {
             return;
         }
         self.tracking = true;
-        self.pending = (0..table.objects()).collect();
+        // In key order, so that neighbours in the file are looked up one after the other.
+        self.pending = table.sorted(0);
         for &number in &self.pending {
             table.node(number).marks().counted.store(COUNTED_PENDING, Ordering::Relaxed);
         }

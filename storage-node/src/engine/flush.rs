@@ -101,7 +101,7 @@ impl FlushJob {
         let limits = Limits {
             budget,
             page_share: self.page_share(),
-            only_unnamed: self.totals.headers == 0 && self.totals.named == Some(0),
+            only_unnamed: self.totals.only_unnamed(),
         };
         let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
         chunk.write(cursor)?;

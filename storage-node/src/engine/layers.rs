@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 
-use common::key::{KIND_HEADER, KIND_UNNAMED};
+use common::key::{KIND_HEADER, KIND_UNNAMED, UNNAMED_SUFFIX};
 use common::reply::ObjectKind;
 use common::stored::Stored;
 
@@ -31,6 +31,8 @@ pub(super) struct Layers<'s, 'r> {
     pub(super) active: Option<&'s Memtable>,
     pub(super) frozen: Option<&'s Memtable>,
     pub(super) file: &'r FileReader,
+    /// Whether the file has neither headers nor named values, but for objects that are in `frozen`.
+    pub(super) only_unnamed: bool,
 }
 
 impl<'s> Layers<'s, '_> {
@@ -98,6 +100,14 @@ impl<'s> Layers<'s, '_> {
     pub(super) fn kind(&self, prefix: &[u8], now_ms: u64) -> Result<ObjectKind, EngineError> {
         let mut hiding = Hiding::new(None, None, now_ms);
         let mut kind = ObjectKind::Missing;
+        let mut nodes = self.nodes(prefix).into_iter().flatten();
+        if self.only_unnamed && nodes.all(|node| node.only_unnamed().is_some()) {
+            // There can be nothing else, and a look-up is cheaper than a range.
+            if let Some(record) = self.record(prefix, UNNAMED_SUFFIX)? {
+                kind = kind_by(&mut hiding, UNNAMED_SUFFIX, &record.stored());
+            }
+            return Ok(kind);
+        }
         self.fields(prefix, &[], |suffix, stored, _| {
             kind = kind_by(&mut hiding, suffix, &stored);
             if kind == ObjectKind::Missing {

@@ -325,7 +325,12 @@ impl Store {
 
     /// All layers, with a reader of the file.
     pub(super) fn layers<'s, 'r>(&'s self, file: &'r FileReader) -> Layers<'s, 'r> {
-        Layers { active: Some(&self.active.table), frozen: self.frozen_table(), file }
+        Layers {
+            active: Some(&self.active.table),
+            frozen: self.frozen_table(),
+            file,
+            only_unnamed: self.totals.only_unnamed(),
+        }
     }
 
     /// The memtable that is being flushed.

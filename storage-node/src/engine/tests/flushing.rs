@@ -203,7 +203,29 @@ fn counts_are_right_whatever_the_file_had_of_an_object() {
         bench.reopen();
         bench.check_file();
         assert_eq!((count, bench.count(1)), (180, 180), "over headers and fields");
+        for n in 0..90 {
+            let field = format!("field {n}");
+            let field = key(&format!("hash {}", n % 20), Field::Named(field.as_bytes()));
+            bench.write(vec![(field, Put::Tombstone)]);
+        }
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!(bench.count(1), 180, "their strings stay");
     }
+}
+
+#[test]
+fn a_record_that_one_commit_writes_and_drops_is_not_in_the_expiry_index() {
+    let mut bench = Bench::new(StoreOptions { cache_bytes: 1 << 20, ..OPTIONS });
+    bench.write(vec![(header_key("nothing"), Put::Header { expire_at: 50, cleared: 0 })]);
+    bench.set("stays", 50_000, "v");
+    bench.reclaim_all(20_000);
+    assert_eq!(bench.records("nothing").len(), 1, "until the flush");
+    bench.flush();
+    bench.reopen();
+    bench.check_file();
+    assert_eq!(bench.records("nothing").len(), 0);
 }
 
 #[test]
