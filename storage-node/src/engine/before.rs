@@ -6,9 +6,9 @@ use common::stored::{Body, Stored};
 use common::version::Version;
 use redb::{AccessGuard, Database, Range, ReadOnlyTable, ReadableDatabase, ReadableTable};
 
-use crate::engine::entry::Fields;
 use crate::engine::layers::kind_by;
 use crate::engine::layout::{Bytes, RECORDS};
+use crate::engine::memtable::Fields;
 use crate::engine::sealed::decode_record;
 use crate::engine::visible::{BEFORE_ALL_EXPIRY, Hiding};
 
@@ -67,7 +67,7 @@ impl ObjectState {
     }
 
     /// That of an object with these records only.
-    pub(super) fn of(records: &Fields) -> Self {
+    pub(super) fn of(records: Fields<'_>) -> Self {
         let mut state = Self::absent();
         for entry in records.from(&[]) {
             if state.add(entry.suffix(), &entry.stored()) {

@@ -9,19 +9,18 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use common::key::{HEADER_SUFFIX, KIND_NAMED, UNNAMED_SUFFIX};
+use common::key::{HEADER_SUFFIX, KIND_NAMED};
 use common::stored::{Body, Stored};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::engine::before::{Before, ObjectState, decode};
 use crate::engine::counts::object_count_key;
-use crate::engine::entry::{Entry, Fields};
 use crate::engine::file::Totals;
 use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, GARBAGE, META, META_CHECKPOINT, META_HEADERS, META_NAMED, RECORDS,
     expiry_key,
 };
-use crate::engine::memtable::{GarbageMark, Memtable, Node};
+use crate::engine::memtable::{Entry, Fields, GarbageMark, Memtable, Node};
 use crate::engine::sealed::{seal, seal_into};
 use crate::engine::store::StoreOptions;
 
@@ -59,7 +58,7 @@ impl<'m> Cursor<'m> {
     }
 
     /// The first object, if all of it belongs behind a key.
-    fn first_behind(&self, last: Option<&[u8]>) -> Option<&'m Node> {
+    fn first_behind(&self, last: Option<&[u8]>) -> Option<Node<'m>> {
         let node = self.table.node(*self.order.first()?);
         last.is_none_or(|last| node.prefix() > last).then_some(node)
     }
@@ -112,7 +111,7 @@ impl Changes {
     }
 
     /// A record replaces another. Returns what the expiry index costs.
-    fn record(&mut self, prefix: &[u8], entry: &Entry, new: &Stored<'_>, old: &Replaced) -> u64 {
+    fn record(&mut self, prefix: &[u8], entry: Entry<'_>, new: &Stored<'_>, old: &Replaced) -> u64 {
         self.headers += i64::from(is_header(new)) - i64::from(old.header);
         self.named += i64::from(is_named_value(entry, new)) - i64::from(old.value_of(entry));
         if new.expire_at() == old.expire_at {
@@ -222,7 +221,7 @@ impl<'t> Chunk<'t> {
             return Ok(());
         };
         let node = cursor.table.node(number);
-        match only_unnamed(node) {
+        match node.only_unnamed() {
             Some(entry) if self.limits.only_unnamed && cursor.is_fresh() => {
                 self.write_unnamed(node, entry)?;
             }
@@ -238,7 +237,7 @@ impl<'t> Chunk<'t> {
     }
 
     /// Writes an unnamed record where the file can have nothing of the object but an older one.
-    fn write_unnamed(&mut self, node: &Node, entry: &Entry) -> Result<(), redb::Error> {
+    fn write_unnamed(&mut self, node: Node<'_>, entry: Entry<'_>) -> Result<(), redb::Error> {
         let replaced = self.write_record(node.prefix(), entry)?;
         node.set_below(replaced.value);
         let stays = replaced.newer.is_some();
@@ -248,7 +247,11 @@ impl<'t> Chunk<'t> {
     }
 
     /// Writes an object of any kind. Returns whether all of it was written.
-    fn write_parts(&mut self, node: &Node, cursor: &mut Cursor<'_>) -> Result<bool, redb::Error> {
+    fn write_parts(
+        &mut self,
+        node: Node<'_>,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<bool, redb::Error> {
         let fresh = cursor.is_fresh();
         let before = if fresh {
             self.before.state(node.prefix())?
@@ -275,8 +278,8 @@ impl<'t> Chunk<'t> {
     /// written.
     fn write_records(
         &mut self,
-        node: &Node,
-        records: &Fields,
+        node: Node<'_>,
+        records: Fields<'_>,
         cursor: &mut Cursor<'_>,
         drops: bool,
     ) -> Result<bool, redb::Error> {
@@ -298,11 +301,11 @@ impl<'t> Chunk<'t> {
     /// file had nothing of the object, and has what the memtable has.
     fn settle(
         &mut self,
-        node: &Node,
+        node: Node<'_>,
         before: &ObjectState,
         absent: bool,
     ) -> Result<(), redb::Error> {
-        let (alive, overlaid) = match only_unnamed(node).map(Entry::stored) {
+        let (alive, overlaid) = match node.only_unnamed().map(Entry::stored) {
             // The common case needs no second look: nothing of the object but this record.
             Some(stored) if !before.has_named && stored.version >= before.newest => {
                 let mut hiding = before.hiding;
@@ -340,7 +343,7 @@ impl<'t> Chunk<'t> {
     /// Takes one record out of the file unless it has a newer one. Where other servers hold copies, a
     /// field leaves its tombstone, and a header stays (see [`crate::engine::garbage`]) but leaves the
     /// expiry index.
-    fn write_drop(&mut self, prefix: &[u8], entry: &Entry) -> Result<(), redb::Error> {
+    fn write_drop(&mut self, prefix: &[u8], entry: Entry<'_>) -> Result<(), redb::Error> {
         if self.options.purge_tombstones || entry.suffix() != HEADER_SUFFIX {
             self.write_record(prefix, entry)?;
             return Ok(());
@@ -359,7 +362,7 @@ impl<'t> Chunk<'t> {
     }
 
     /// Writes one record unless the file has a newer one.
-    fn write_record(&mut self, prefix: &[u8], entry: &Entry) -> Result<Replaced, redb::Error> {
+    fn write_record(&mut self, prefix: &[u8], entry: Entry<'_>) -> Result<Replaced, redb::Error> {
         let stored = entry.stored();
         self.key.clear();
         self.key.extend_from_slice(prefix);
@@ -461,14 +464,14 @@ impl Replaced {
     }
 
     /// Whether it was a named value, given the record in its place.
-    fn value_of(&self, entry: &Entry) -> bool {
+    fn value_of(&self, entry: Entry<'_>) -> bool {
         self.value && entry.suffix().first() == Some(&KIND_NAMED)
     }
 }
 
 /// Writes the object's mark to the garbage index.
-fn mark_garbage(garbage: &mut Table<'_, Bytes, ()>, node: &Node) -> Result<(), redb::Error> {
-    match node.garbage {
+fn mark_garbage(garbage: &mut Table<'_, Bytes, ()>, node: Node<'_>) -> Result<(), redb::Error> {
+    match node.marks().garbage {
         GarbageMark::Open => drop(garbage.insert(node.prefix(), ())?),
         GarbageMark::Done => drop(garbage.remove(node.prefix())?),
         GarbageMark::Unchanged => {}
@@ -476,18 +479,8 @@ fn mark_garbage(garbage: &mut Table<'_, Bytes, ()>, node: &Node) -> Result<(), r
     Ok(())
 }
 
-/// The object's record, if it is all that the memtable has to say about it.
-fn only_unnamed(node: &Node) -> Option<&Entry> {
-    match node.fields() {
-        Fields::One(entry) if node.drops().is_none() && entry.suffix() == UNNAMED_SUFFIX => {
-            Some(entry)
-        }
-        _ => None,
-    }
-}
-
 /// What a record that is appended costs in changed pages.
-fn cost_of(node: &Node, entry: &Entry) -> u64 {
+fn cost_of(node: Node<'_>, entry: Entry<'_>) -> u64 {
     let bytes = node.prefix().len() + entry.suffix().len() + entry.stored_bytes().len();
     bytes as u64 + RECORD_COST
 }
@@ -496,6 +489,6 @@ fn is_header(stored: &Stored<'_>) -> bool {
     matches!(stored.body, Body::Header { .. })
 }
 
-fn is_named_value(entry: &Entry, stored: &Stored<'_>) -> bool {
+fn is_named_value(entry: Entry<'_>, stored: &Stored<'_>) -> bool {
     matches!(stored.body, Body::Value { .. }) && entry.suffix().first() == Some(&KIND_NAMED)
 }

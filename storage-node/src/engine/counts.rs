@@ -26,7 +26,7 @@ use crate::engine::visible::BEFORE_ALL_EXPIRY;
 /// At most so many due records of each expiry index are looked at by one count.
 const DUE_MAX: usize = 4_096;
 
-// Values of `Node::counted`.
+// Values of `Marks::counted`.
 /// In no list: the object was not there when counting began, or counting did not begin.
 pub(super) const COUNTED_NO: u8 = 0;
 /// In the list of objects to look at.
@@ -53,7 +53,7 @@ impl CountCache {
             return;
         }
         let node = table.node(number);
-        let difference = match node.counted.swap(COUNTED_PENDING, Ordering::Relaxed) {
+        let difference = match node.marks().counted.swap(COUNTED_PENDING, Ordering::Relaxed) {
             COUNTED_PENDING => return,
             COUNTED_LOST => -1,
             COUNTED_GAINED => 1,
@@ -70,9 +70,10 @@ impl CountCache {
             return;
         }
         self.tracking = true;
-        self.pending = (0..table.objects()).collect();
+        // In key order, so that neighbours in the file are looked up one after the other.
+        self.pending = table.sorted(0);
         for &number in &self.pending {
-            table.node(number).counted.store(COUNTED_PENDING, Ordering::Relaxed);
+            table.node(number).marks().counted.store(COUNTED_PENDING, Ordering::Relaxed);
         }
     }
 
@@ -88,15 +89,15 @@ impl CountCache {
         while let Some(&number) = self.pending.last() {
             let node = table.node(number);
             let alive = is_alive(layers, node.prefix())?;
-            let was_alive = match node.below.load(Ordering::Acquire) {
+            let was_alive = match node.marks().below.load(Ordering::Acquire) {
                 BELOW_UNKNOWN => {
                     let found = is_alive(below, node.prefix())?;
                     // The flush notes what it found before it commits. So if nothing is noted yet,
                     // the older state of the file that was just read is without this object.
-                    if node.below.load(Ordering::Acquire) == BELOW_UNKNOWN {
+                    if node.marks().below.load(Ordering::Acquire) == BELOW_UNKNOWN {
                         node.set_below(found);
                     }
-                    node.below.load(Ordering::Acquire) == BELOW_ALIVE
+                    node.marks().below.load(Ordering::Acquire) == BELOW_ALIVE
                 }
                 noted => noted == BELOW_ALIVE,
             };
@@ -109,7 +110,7 @@ impl CountCache {
                 let key = object_count_key(node.prefix(), servers);
                 *self.sums.entry(key).or_default() += difference;
             }
-            node.counted.store(counted, Ordering::Relaxed);
+            node.marks().counted.store(counted, Ordering::Relaxed);
             self.pending.pop();
         }
         Ok(())

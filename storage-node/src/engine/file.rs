@@ -59,6 +59,13 @@ pub(super) struct Totals {
     pub(super) live: BTreeMap<Vec<u8>, u64>,
 }
 
+impl Totals {
+    /// Whether no object has more than an unnamed record.
+    pub(super) fn only_unnamed(&self) -> bool {
+        self.headers == 0 && self.named == Some(0)
+    }
+}
+
 /// Runs `read` and turns an error or a panic of the database into one that names the file.
 pub(super) fn guarded<T>(
     file: &Path,

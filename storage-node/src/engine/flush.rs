@@ -14,6 +14,7 @@ use crate::engine::chunk::{Chunk, Cursor, Limits};
 use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
+use crate::engine::readers::Readers;
 use crate::engine::rules::{Rule, holds};
 use crate::engine::store::{Layer, StoreOptions};
 
@@ -23,6 +24,7 @@ const PAGE_BYTES: u64 = 4_096;
 /// A frozen memtable on its way into the file.
 pub struct FlushJob {
     pub(super) file: Arc<GroupFile>,
+    pub(super) readers: Arc<Readers>,
     pub(super) table: Arc<Memtable>,
     pub(super) checkpoint: Checkpoint,
     pub(super) totals: Totals,
@@ -124,7 +126,7 @@ impl FlushJob {
         let limits = Limits {
             budget,
             page_share: self.page_share(),
-            only_unnamed: self.totals.headers == 0 && self.totals.named == Some(0),
+            only_unnamed: self.totals.only_unnamed(),
         };
         let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
         chunk.write(cursor)?;
@@ -145,6 +147,7 @@ impl FlushJob {
             drop(chunk);
             write.commit()?;
         }
+        self.readers.renew();
         Ok(last)
     }
 

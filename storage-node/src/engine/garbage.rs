@@ -123,8 +123,8 @@ impl Store {
     fn is_closed(&self, prefix: &[u8]) -> bool {
         let tables = [Some(&*self.active.table), self.frozen_table()];
         let mut marks = tables.into_iter().flatten().filter_map(|table| table.find(prefix));
-        let mark = marks.find(|node| node.garbage != GarbageMark::Unchanged);
-        mark.is_some_and(|node| node.garbage == GarbageMark::Done)
+        let mark = marks.find(|node| node.marks().garbage != GarbageMark::Unchanged);
+        mark.is_some_and(|node| node.marks().garbage == GarbageMark::Done)
     }
 
     /// Turns up to `max` hidden named fields into tombstones; at the object's end, sees to the rest.

@@ -5,15 +5,14 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 
-use common::key::{KIND_HEADER, KIND_UNNAMED};
+use common::key::{KIND_HEADER, KIND_UNNAMED, UNNAMED_SUFFIX};
 use common::reply::ObjectKind;
 use common::stored::Stored;
 
 use crate::engine::EngineError;
-use crate::engine::entry::{Entry, FieldIter};
 use crate::engine::file::{FileReader, FileRecord, FileRecords, decode};
 use crate::engine::layout::split_key;
-use crate::engine::memtable::Memtable;
+use crate::engine::memtable::{Entry, FieldIter, Memtable, Node};
 use crate::engine::record::RecordRef;
 use crate::engine::visible::Hiding;
 
@@ -32,6 +31,8 @@ pub(super) struct Layers<'s, 'r> {
     pub(super) active: Option<&'s Memtable>,
     pub(super) frozen: Option<&'s Memtable>,
     pub(super) file: &'r FileReader,
+    /// Whether the file has neither headers nor named values, but for objects that are in `frozen`.
+    pub(super) only_unnamed: bool,
 }
 
 impl<'s> Layers<'s, '_> {
@@ -41,12 +42,23 @@ impl<'s> Layers<'s, '_> {
         prefix: &[u8],
         suffix: &[u8],
     ) -> Result<Option<RecordRef<'s>>, EngineError> {
-        for table in [self.active, self.frozen].into_iter().flatten() {
-            if let Some(entry) = table.get(prefix, suffix) {
-                return Ok(Some(RecordRef::Memory(entry.stored_bytes())));
-            }
+        let mut nodes = self.nodes(prefix).into_iter().flatten();
+        if let Some(entry) = nodes.find_map(|node| node.fields().get(suffix)) {
+            return Ok(Some(RecordRef::Memory(entry.stored_bytes())));
         }
         Ok(self.file.get(&[prefix, suffix].concat())?.map(RecordRef::Page))
+    }
+
+    /// The object in the active and in the frozen memtable.
+    pub(super) fn nodes(&self, prefix: &[u8]) -> [Option<Node<'s>>; 2] {
+        let filled = |table: &&'s Memtable| table.objects() > 0;
+        let tables = [self.active.filter(filled), self.frozen.filter(filled)];
+        let Some(table) = tables.into_iter().flatten().next() else {
+            return [None, None];
+        };
+        // The memtables of a group have one hasher.
+        let key = table.key(prefix);
+        tables.map(|table| table?.find_key(key))
     }
 
     /// Visits the records of an object in suffix order from the suffix `from` on, until `visit`
@@ -57,12 +69,9 @@ impl<'s> Layers<'s, '_> {
         from: &[u8],
         mut visit: impl FnMut(&[u8], Stored<'_>, Place) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
-        let memory = |table: Option<&'s Memtable>| {
-            let fields = table.and_then(|table| table.find(prefix));
-            fields.map_or(FieldIter::One(None), |node| node.fields().from(from)).peekable()
-        };
-        let mut active = memory(self.active);
-        let mut frozen = memory(self.frozen);
+        let [mut active, mut frozen] = self.nodes(prefix).map(|node| {
+            node.map_or(FieldIter::One(None), |node| node.fields().from(from)).peekable()
+        });
         let mut file = FileFields::new(self.file, prefix, from)?;
         loop {
             let below = smaller(peek_suffix(&mut frozen), file.suffix());
@@ -95,6 +104,14 @@ impl<'s> Layers<'s, '_> {
     pub(super) fn kind(&self, prefix: &[u8], now_ms: u64) -> Result<ObjectKind, EngineError> {
         let mut hiding = Hiding::new(None, None, now_ms);
         let mut kind = ObjectKind::Missing;
+        let mut nodes = self.nodes(prefix).into_iter().flatten();
+        if self.only_unnamed && nodes.all(|node| node.only_unnamed().is_some()) {
+            // There can be nothing else, and a look-up is cheaper than a range.
+            if let Some(record) = self.record(prefix, UNNAMED_SUFFIX)? {
+                kind = kind_by(&mut hiding, UNNAMED_SUFFIX, &record.stored());
+            }
+            return Ok(kind);
+        }
         self.fields(prefix, &[], |suffix, stored, _| {
             kind = kind_by(&mut hiding, suffix, &stored);
             if kind == ObjectKind::Missing {

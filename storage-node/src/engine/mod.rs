@@ -10,14 +10,13 @@
 //! * positions reach the file with, or after, the last of the data they cover;
 //! * counts reach the file with the data they count;
 //! * what hides records leaves the file after what it hides;
-//! * no read transaction lives across a flush.
+//! * no read transaction outlives the next commit of a flush.
 
 pub(crate) mod backend;
 mod before;
 mod chunk;
 mod counts;
 mod digest;
-mod entry;
 pub mod error;
 mod file;
 mod flush;
@@ -27,6 +26,7 @@ mod layout;
 mod memtable;
 mod meta;
 mod order;
+mod readers;
 mod reclaim;
 pub mod record;
 pub(crate) mod rules;

@@ -309,6 +309,5 @@ impl ReclaimState {
 }
 
 fn due_in(table: &Memtable, after: &[u8], now_ms: u64, max: usize) -> Vec<Box<[u8]>> {
-    let end = now_ms.saturating_add(1).to_be_bytes();
-    table.expiry_after(after).take_while(|key| **key < end[..]).take(max).map(Box::from).collect()
+    table.expiry_after(after, now_ms).take(max).collect()
 }

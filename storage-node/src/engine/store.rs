@@ -1,9 +1,8 @@
 //! One logic group's store: its file, the active memtable, and at most one that is being flushed.
 //!
-//! A store belongs to one worker thread and has no locks. A flush runs elsewhere on a
-//! [`FlushJob`]; between [`Store::begin_flush`] and [`Store::finish_flush`] reads open the file
-//! afresh each time, because a read transaction that lives while the flush commits makes the file
-//! grow without bound.
+//! A store belongs to one worker thread and has no locks of its own. A flush runs elsewhere on a
+//! [`FlushJob`], and takes the reader of the file away with each of its commits: a read transaction
+//! that lives on while others commit makes the file grow without bound.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,13 +19,13 @@ use common::version::{Hlc, Version};
 
 use crate::engine::EngineError;
 use crate::engine::counts::CountCache;
-use crate::engine::entry::Entry;
 use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
 use crate::engine::flush::{FlushDone, FlushFailed, FlushJob, Garbage};
 use crate::engine::layers::Layers;
 use crate::engine::layout::{Checkpoint, StoreIdentity, split_key};
-use crate::engine::memtable::{GarbageMark, Memtable, Origin, clears, wins};
+use crate::engine::memtable::{Entry, GarbageMark, KeyHasher, Memtable, Origin, clears, wins};
 use crate::engine::order::OrderIndex;
+use crate::engine::readers::Readers;
 use crate::engine::reclaim::ReclaimState;
 use crate::engine::record::RecordRef;
 use crate::engine::view::{View, Visit};
@@ -45,7 +44,6 @@ pub struct StoreOptions {
 }
 
 /// A memtable and what the worker derives from it on demand.
-#[derive(Default)]
 pub(super) struct Layer {
     /// Shared with the flush once it is frozen; nobody changes it then.
     pub(super) table: Arc<Memtable>,
@@ -57,6 +55,15 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    fn new(hasher: KeyHasher) -> Self {
+        Self {
+            table: Arc::new(Memtable::new(hasher)),
+            counts: RefCell::default(),
+            order: RefCell::default(),
+            first_mark: None,
+        }
+    }
+
     fn mark(&mut self, log_mark: (u64, u64)) {
         self.first_mark = Some(self.first_mark.map_or(log_mark, |first| first.min(log_mark)));
     }
@@ -87,11 +94,12 @@ pub struct Store {
     applied: BTreeMap<Stream, Lsn>,
     hlc: Hlc,
     log_mark: (u64, u64),
+    hasher: KeyHasher,
     pub(super) active: Layer,
     pub(super) frozen: Option<Layer>,
     retry: Option<Retry>,
     stopped: Option<String>,
-    reader: RefCell<Option<Arc<FileReader>>>,
+    readers: Arc<Readers>,
     pub(super) reclaim: ReclaimState,
 }
 
@@ -129,20 +137,23 @@ impl Store {
     }
 
     fn new(file: GroupFile, state: FileState, options: StoreOptions) -> Self {
+        let hasher = KeyHasher::default();
+        let file = Arc::new(file);
         Self {
             options,
             file_bytes: file.bytes(),
-            file: Arc::new(file),
+            readers: Arc::new(Readers::new(Arc::clone(&file))),
+            file,
             applied: state.checkpoint.positions.clone(),
             hlc: state.checkpoint.hlc,
             log_mark: state.checkpoint.log_mark,
             checkpoint: state.checkpoint,
             totals: state.totals,
-            active: Layer::default(),
+            active: Layer::new(hasher.clone()),
+            hasher,
             frozen: None,
             retry: None,
             stopped: None,
-            reader: RefCell::default(),
             reclaim: ReclaimState::default(),
         }
     }
@@ -236,11 +247,13 @@ impl Store {
         stored: &Stored<'_>,
         origin: Origin,
     ) {
-        let flushing = self.frozen.as_ref().and_then(|f| f.table.get(prefix, suffix));
+        let key = self.hasher.key(prefix);
+        let flushing = self.frozen.as_ref().and_then(|f| f.table.find_key(key));
+        let flushing = flushing.and_then(|node| node.fields().get(suffix));
         if flushing.is_some_and(|old| !wins(stored, old.stored().version, origin)) {
             return;
         }
-        let Some(number) = self.active.table_mut().put(prefix, suffix, stored, origin) else {
+        let Some(number) = self.active.table_mut().put_key(key, suffix, stored, origin) else {
             return;
         };
         let counts = self.active.counts.get_mut();
@@ -290,8 +303,8 @@ impl Store {
         if self.active.is_empty() || self.frozen.is_some() {
             return None;
         }
-        *self.reader.get_mut() = None;
-        self.frozen = Some(std::mem::take(&mut self.active));
+        let active = Layer::new(self.hasher.clone());
+        self.frozen = Some(std::mem::replace(&mut self.active, active));
         self.reclaim.on_freeze();
         self.flush_job(Checkpoint {
             positions: self.applied.clone(),
@@ -309,6 +322,7 @@ impl Store {
     fn flush_job(&self, checkpoint: Checkpoint) -> Option<FlushJob> {
         Some(FlushJob {
             file: Arc::clone(&self.file),
+            readers: Arc::clone(&self.readers),
             table: Arc::clone(&self.frozen.as_ref()?.table),
             checkpoint,
             totals: self.totals.clone(),
@@ -346,23 +360,20 @@ impl Store {
         }
     }
 
-    /// The file as it is now.
+    /// The file as it is now; during a flush, as it is behind one of its last commits. What those wrote
+    /// is in the frozen memtable as well.
     pub(super) fn reader(&self) -> Result<Arc<FileReader>, EngineError> {
-        if self.frozen.is_some() {
-            return self.file.reader().map(Arc::new);
-        }
-        let mut cached = self.reader.borrow_mut();
-        if let Some(reader) = cached.as_ref().filter(|reader| reader.is_live()) {
-            return Ok(Arc::clone(reader));
-        }
-        let reader = Arc::new(self.file.reader()?);
-        *cached = Some(Arc::clone(&reader));
-        Ok(reader)
+        self.readers.get()
     }
 
     /// All layers, with a reader of the file.
     pub(super) fn layers<'s, 'r>(&'s self, file: &'r FileReader) -> Layers<'s, 'r> {
-        Layers { active: Some(&self.active.table), frozen: self.frozen_table(), file }
+        Layers {
+            active: Some(&self.active.table),
+            frozen: self.frozen_table(),
+            file,
+            only_unnamed: self.totals.only_unnamed(),
+        }
     }
 
     /// The memtable that is being flushed.
@@ -370,9 +381,14 @@ impl Store {
         self.frozen.as_ref().map(|frozen| &*frozen.table)
     }
 
-    fn in_memory(&self, prefix: &[u8], suffix: &[u8]) -> Option<&Entry> {
-        let active = self.active.table.get(prefix, suffix);
-        active.or_else(|| self.frozen_table()?.get(prefix, suffix))
+    fn in_memory(&self, prefix: &[u8], suffix: &[u8]) -> Option<Entry<'_>> {
+        let tables = [Some(&*self.active.table), self.frozen_table()];
+        if tables.iter().flatten().all(|table| table.objects() == 0) {
+            return None;
+        }
+        let key = self.hasher.key(prefix);
+        let mut nodes = tables.into_iter().flatten().filter_map(|table| table.find_key(key));
+        nodes.find_map(|node| node.fields().get(suffix))
     }
 }
 

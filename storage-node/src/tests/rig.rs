@@ -119,7 +119,7 @@ impl Rig {
     pub(super) fn run(&mut self, job: FlushJob) -> bool {
         let done = job.run();
         let well = done.error().is_none();
-        self.store.finish_flush(done);
+        drop(self.store.finish_flush(done));
         well
     }
 

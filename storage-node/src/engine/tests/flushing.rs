@@ -7,7 +7,8 @@ use common::ids::{Epoch, Lane, ServerIndex, Stream};
 use common::stored::Body;
 
 use super::support::{Bench, OPTIONS, Put, header_key, key, stream};
-use crate::engine::{StoreOptions, View};
+use crate::engine::chunk::Cursor;
+use crate::engine::{FlushDone, StoreOptions, View};
 
 #[test]
 fn a_crash_between_two_commits_of_a_flush_loses_nothing_and_counts_right() {
@@ -76,6 +77,43 @@ fn the_file_does_not_grow_over_many_flushes_of_the_same_keys() {
     let early = (0..5).map(|n| round(&mut bench, n)).max().unwrap();
     let late = (5..60).map(|n| round(&mut bench, n)).max().unwrap();
     assert!(late <= early * 2, "the file grew from {early} to {late} bytes");
+}
+
+/// A read transaction pins what the commits behind it replace.
+#[test]
+fn reads_between_the_commits_of_a_flush_do_not_make_the_file_grow() {
+    let [with_reads, without] = [true, false].map(|reads| {
+        let mut bench = Bench::new(StoreOptions { cache_bytes: 32 << 10, ..OPTIONS });
+        bench.set("probe", 0, "v");
+        for round in 0..12 {
+            for n in 0..3_000 {
+                bench.set(&format!("object {n}"), 0, &format!("{round} {}", "x".repeat(100)));
+            }
+            let job = bench.store_mut().begin_flush().expect("something to flush");
+            if reads {
+                assert_eq!(bench.records("probe").len(), 1);
+            }
+            let order = job.table.sorted(0);
+            let (mut cursor, mut totals) = (Cursor::new(&job.table, &order), job.totals.clone());
+            let mut commits = 1;
+            while !job.write_commit(&mut cursor, &mut totals).expect("written") {
+                commits += 1;
+                // All but the first few commits find a reader that nobody has asked for since.
+                if reads && commits < 4 {
+                    assert_eq!(bench.records("probe").len(), 1);
+                }
+            }
+            assert!(commits > 8, "{commits} commits");
+            let done = FlushDone { checkpoint: job.checkpoint.clone(), result: Ok(totals) };
+            drop(bench.store_mut().finish_flush(done));
+            let record = bench.store().record(&key("object 9", Field::Unnamed)).unwrap();
+            let record = record.expect("found");
+            let Body::Value { value, .. } = record.stored().body else { panic!("a value") };
+            assert!(value.starts_with(format!("{round} ").as_bytes()), "as the flush left it");
+        }
+        bench.store().file_bytes()
+    });
+    assert!(with_reads <= without + without / 4, "{with_reads} bytes instead of {without}");
 }
 
 #[test]
@@ -165,7 +203,29 @@ fn counts_are_right_whatever_the_file_had_of_an_object() {
         bench.reopen();
         bench.check_file();
         assert_eq!((count, bench.count(1)), (180, 180), "over headers and fields");
+        for n in 0..90 {
+            let field = format!("field {n}");
+            let field = key(&format!("hash {}", n % 20), Field::Named(field.as_bytes()));
+            bench.write(vec![(field, Put::Tombstone)]);
+        }
+        bench.flush();
+        bench.reopen();
+        bench.check_file();
+        assert_eq!(bench.count(1), 180, "their strings stay");
     }
+}
+
+#[test]
+fn a_record_that_one_commit_writes_and_drops_is_not_in_the_expiry_index() {
+    let mut bench = Bench::new(StoreOptions { cache_bytes: 1 << 20, ..OPTIONS });
+    bench.write(vec![(header_key("nothing"), Put::Header { expire_at: 50, cleared: 0 })]);
+    bench.set("stays", 50_000, "v");
+    bench.reclaim_all(20_000);
+    assert_eq!(bench.records("nothing").len(), 1, "until the flush");
+    bench.flush();
+    bench.reopen();
+    bench.check_file();
+    assert_eq!(bench.records("nothing").len(), 0);
 }
 
 #[test]
