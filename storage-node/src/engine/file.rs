@@ -287,7 +287,9 @@ impl FileReader {
         let found = self.read(|records| {
             let found = records.get(key)?;
             // It is in here that damage of the page may panic.
-            found.iter().for_each(|guard| drop(guard.value().len()));
+            if let Some(guard) = &found {
+                let _ = guard.value();
+            }
             Ok(found)
         })?;
         if let Some(guard) = &found {
@@ -360,7 +362,9 @@ impl FileRecords<'_> {
         guarded(self.path, "read", || {
             let next = self.range.next().transpose()?;
             // It is in here that damage of the page may panic.
-            next.iter().for_each(|(key, value)| drop((key.value().len(), value.value().len())));
+            if let Some((key, value)) = &next {
+                let _ = (key.value(), value.value());
+            }
             Ok(next)
         })
     }
