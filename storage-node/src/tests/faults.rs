@@ -105,7 +105,7 @@ fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
     // Pages that hold something, each byte of a sample of them and some of the rest.
     let used = (0..bytes.len()).filter(|at| bytes[at / 512 * 512..][..512].iter().any(|b| *b != 0));
     let (mut refused, mut missed) = (0, 0);
-    for at in used.step_by(13) {
+    for at in used.step_by(61) {
         let disk = disk.after_kill();
         disk.flip(&file(), at as u64, 1 << (at % 8));
         let fs: Arc<dyn Fs> = Arc::new(disk);
@@ -128,8 +128,11 @@ fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
                 }
             }
         }
+        // With its lists of free pages damaged, redb panics when it is closed, and once more while it
+        // cleans up after that, which ends the process.
+        std::mem::forget(store);
     }
     // Where a byte of a key or of the tree changed, a search may go astray: nothing is found then, but
     // nothing else either.
-    assert!(refused > 50, "{refused} changes were noticed, {missed} records not found");
+    assert!(refused > 20, "{refused} changes were noticed, {missed} records not found");
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use common::failure::FailureCode;
 use common::ids::Epoch;
 
 use super::answer::{self, Answer, DONE};
@@ -233,4 +234,34 @@ fn a_flush_that_finds_the_disk_full_is_tried_again_and_the_group_serves_meanwhil
     let mut node = node.restart_after_kill();
     let [read] = node.turn(&mut client, [get("large")]);
     assert_eq!(client.answer(read), answer::value(&large));
+}
+
+#[test]
+fn a_failed_sync_of_a_groups_file_stops_the_group_and_a_restart_has_everything() {
+    let mut node = Node::new(Setup { memtable_bytes: 0, ..Setup::default() });
+    let mut client = node.connect();
+    let [write] = node.turn(&mut client, [set("a", "1")]);
+    assert_eq!(client.answer(write), DONE);
+    node.disk.faults_below(Path::new("/a1/groups"));
+    node.disk.fail_sync(1);
+    node.tick();
+    node.sync();
+    node.run_flush_thread();
+    let stopped = node.group(0).stopped.clone().unwrap();
+    assert!(stopped.contains("00000.redb") && stopped.contains("restart the node"), "{stopped}");
+    let [write] = node.turn(&mut client, [set("a", "2")]);
+    assert_eq!(client.answer(write), Answer::Failed(FailureCode::Stopped));
+    // What the sync lost is hidden by the kernel until the power is cut.
+    let mut node = node.restart_after_kill();
+    let [write] = node.turn(&mut client, [set("b", "1")]);
+    assert_eq!(client.answer(write), DONE);
+    node.tick();
+    node.sync();
+    node.run_flush_thread();
+    assert_eq!(node.group(0).store.oldest_unflushed(), None, "it is flushed");
+    let mut node = node.restart_after_power_cut(PowerCut::LoseUnsynced);
+    for key in ["a", "b"] {
+        let [read] = node.turn(&mut client, [get(key)]);
+        assert_eq!(client.answer(read), answer::value("1"), "{key}");
+    }
 }
