@@ -140,6 +140,7 @@ fn topology_json(topology: &config::Topology) -> Value {
         "hash": format!("{:016x}", topology.version().hash),
         "logic_groups": topology.logic_groups(),
         "servers": servers,
+        "voters": topology.voters().iter().filter_map(|id| name(*id)).collect::<Vec<_>>(),
         "physical_groups": groups,
         "write": write(topology.write_options(b"")),
         "namespaces": namespaces,

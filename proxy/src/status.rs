@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::ids::LogicGroup;
+use common::ids::{LogicGroup, NodeId};
 use config::{PhysicalGroup, Topology};
 
 use crate::pool::{LaneStatus, LinkState, NodeStatus};
@@ -67,19 +67,25 @@ impl Status {
         topology.physical_groups().iter().filter_map(line).collect()
     }
 
-    /// The servers of groups that are not connected.
+    /// The servers of groups, and the file's voters, that are not connected.
     pub(crate) fn not_connected(&self, topology: &Topology) -> Vec<String> {
+        let away = |id: &NodeId| {
+            let server = topology.server_by_id(*id)?;
+            let why = match self.nodes.get(&server.name).map(|status| &status.state) {
+                Some(LinkState::Up) => return None,
+                Some(LinkState::Down { error }) => error.as_str(),
+                Some(LinkState::Connecting) | None => "connecting",
+            };
+            Some(format!("{}: {why}", server.name))
+        };
         let mut lines = Vec::new();
         for group in topology.physical_groups() {
-            for server in group.servers.iter().filter_map(|id| topology.server_by_id(*id)) {
-                let why = match self.nodes.get(&server.name).map(|status| &status.state) {
-                    Some(LinkState::Up) => continue,
-                    Some(LinkState::Down { error }) => error,
-                    Some(LinkState::Connecting) | None => "connecting",
-                };
-                lines.push(format!("group {}: {}: {why}", group.name, server.name));
-            }
+            let away = group.servers.iter().filter_map(away);
+            lines.extend(away.map(|line| format!("group {}: {line}", group.name)));
         }
+        let has_data = |id: &&NodeId| topology.place_of_server(**id).is_some();
+        let without_data = topology.voters().iter().filter(|id| !has_data(id));
+        lines.extend(without_data.filter_map(away).map(|line| format!("voter {line}")));
         lines
     }
 }
@@ -109,7 +115,8 @@ logic_groups: 2
 servers:
   a1: { address: \"h:1\", admin: \"h:2\" }
   a2: { address: \"h:3\", admin: \"h:4\" }
-voters: [a1]
+  w1: { address: \"h:5\", admin: \"h:6\" }
+voters: [a1, a2, w1]
 physical_groups:
   a: { servers: [a1, a2], logic_groups: \"0-1\" }
 ";
@@ -129,8 +136,18 @@ physical_groups:
             requests: 3,
             failures: 0,
         };
-        let nodes = vec![node("a1", LinkState::Up), node("a2", a2)];
+        let nodes = vec![node("a1", LinkState::Up), node("a2", a2), node("w1", LinkState::Up)];
         WorkerStatus { nodes, lanes: lanes.chunks(2).map(<[_]>::to_vec).collect() }
+    }
+
+    #[test]
+    fn a_voter_without_data_that_is_away_is_told() {
+        let topology = Topology::parse(TOPOLOGY).unwrap();
+        let mut status = Status::default();
+        status.add(worker(LinkState::Up, [lane(None, false); 4]));
+        assert!(status.not_connected(&topology).is_empty());
+        status.nodes.get_mut("w1").unwrap().state = LinkState::Down { error: "refused".to_owned() };
+        assert_eq!(status.not_connected(&topology), ["voter w1: refused"]);
     }
 
     #[test]

@@ -6,5 +6,6 @@
 mod node;
 mod run;
 mod survey;
+mod voters;
 
 pub(crate) use run::{StatusArgs, status};

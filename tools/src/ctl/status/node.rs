@@ -1,4 +1,4 @@
-//! What a node says on its admin port: `/v1/groups` and `/v1/peers`, as far as `status` reads it.
+//! What a node says on its admin port: `/v1/groups`, `/v1/peers` and `/v1/nodes`, as far as `status` reads it.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -79,6 +79,22 @@ pub(super) struct Peer {
     pub(super) topology_hash: String,
 }
 
+/// The voters as a node knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct NodeVoters {
+    /// The set with the greater one is in force; 0: the node knows none.
+    pub(super) generation: u64,
+    /// Their names.
+    #[serde(default)]
+    pub(super) voters: Vec<String>,
+}
+
+/// A node about itself.
+#[derive(Debug, Clone, Deserialize)]
+struct NodeItself {
+    voters: Option<NodeVoters>,
+}
+
 /// Everything a node was asked for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
@@ -86,15 +102,19 @@ pub(super) struct Told {
     pub(super) groups: Vec<NodeGroup>,
     /// Who is connected to it.
     pub(super) peers: Vec<Peer>,
+    /// The voters that it knows; a node of an older version does not say.
+    pub(super) voters: Option<NodeVoters>,
 }
 
 impl Told {
     /// Reads the answers.
-    pub(super) fn of_json(groups: Value, peers: Value) -> Result<Self, String> {
+    pub(super) fn of_json(groups: Value, peers: Value, nodes: Value) -> Result<Self, String> {
         let strange = |what: &'static str| move |e: serde_json::Error| format!("{what} says {e}");
+        let nodes: Vec<NodeItself> = serde_json::from_value(nodes).map_err(strange("/v1/nodes"))?;
         Ok(Self {
             groups: serde_json::from_value(groups).map_err(strange("/v1/groups"))?,
             peers: serde_json::from_value(peers).map_err(strange("/v1/peers"))?,
+            voters: nodes.into_iter().find_map(|node| node.voters),
         })
     }
 }

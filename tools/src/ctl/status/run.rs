@@ -1,5 +1,6 @@
-//! `fdht status`: asks the proxy and every node, and shows the answers.
+//! `fdht status`: asks the proxy, every server of a group and every voter, and shows the answers.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::node::Told;
 use super::survey::{AllTold, ProxyRow, ServerRow, Survey, survey};
+use super::voters;
 use crate::cli::Output;
 use crate::console;
 use crate::ctl::CtlError;
@@ -35,7 +37,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
     let topology = get(address, "/v1/topology")?;
     let nodes = get(address, "/v1/nodes")?;
     let groups = get(address, "/v1/groups")?;
-    let found = survey(&topology, &groups, &ask_nodes(&topology));
+    let told = ask_nodes(&topology);
+    let found = survey(&topology, &groups, &told);
+    let voters = voters::in_force(&told);
     match args.admin.output {
         Output::Json => {
             let all = json!({
@@ -43,6 +47,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
                 "topology": topology, "nodes": nodes, "groups": groups,
                 "servers": found.servers.iter().map(ServerRow::json).collect::<Vec<_>>(),
                 "proxies": proxies_json(&found), "problems": found.problems,
+                "voters": voters.map(|set| {
+                    json!({ "generation": set.generation, "voters": set.voters })
+                }),
             });
             console::line(all.to_string());
         }
@@ -58,6 +65,10 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
             if !found.proxies.is_empty() {
                 console::line(console::table(&PROXY_HEADER, proxy_rows(&found)));
             }
+            if let Some(set) = voters {
+                let (names, generation) = (set.voters.join(", "), set.generation);
+                console::line(format!("voters: {names} (generation {generation})"));
+            }
             for problem in &found.problems {
                 console::line(problem);
             }
@@ -67,14 +78,24 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, CtlError> {
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(STATUS_PROBLEM) })
 }
 
-/// Asks all servers of physical groups at the same time: one that is away costs its waiting time once.
+/// Asks all servers of physical groups and all voters, those in force too where the file names
+/// others.
 fn ask_nodes(topology: &Value) -> AllTold {
     let groups = topology["physical_groups"].as_object().into_iter().flatten();
-    let mut names: Vec<&str> =
-        groups.flat_map(|(_, g)| items(&g["servers"]).iter().filter_map(Value::as_str)).collect();
-    names.sort_unstable();
-    names.dedup();
+    let servers = groups.flat_map(|(_, g)| items(&g["servers"]).iter().filter_map(Value::as_str));
     let mut told = AllTold::new();
+    ask_more(topology, servers.chain(voters::of_file(topology)), &mut told);
+    let others: Vec<String> =
+        voters::in_force(&told).map(|set| set.voters.clone()).unwrap_or_default();
+    let is_server = |name: &&str| topology["servers"].get(*name).is_some();
+    ask_more(topology, others.iter().map(String::as_str).filter(is_server), &mut told);
+    told
+}
+
+/// Asks those that were not asked yet at the same time: one that is away costs its waiting time once.
+fn ask_more<'n>(topology: &Value, names: impl Iterator<Item = &'n str>, told: &mut AllTold) {
+    let names: BTreeSet<&str> = names.filter(|name| !told.contains_key(*name)).collect();
+    let names: Vec<&str> = names.into_iter().collect();
     for some in names.chunks(NODES_AT_ONCE) {
         thread::scope(|scope| {
             let asked: Vec<_> = (some.iter())
@@ -85,7 +106,6 @@ fn ask_nodes(topology: &Value) -> AllTold {
             }
         });
     }
-    told
 }
 
 fn ask_node(topology: &Value, name: &str) -> Result<Told, String> {
@@ -97,7 +117,7 @@ fn ask_node(topology: &Value, name: &str) -> Result<Told, String> {
         Ok(answer) => Err(format!("{path} of {admin} says {}: {}", answer.status, answer.body)),
         Err(e) => Err(e.to_string()),
     };
-    Told::of_json(ask("/v1/groups")?, ask("/v1/peers")?)
+    Told::of_json(ask("/v1/groups")?, ask("/v1/peers")?, ask("/v1/nodes")?)
 }
 
 fn proxies_json(found: &Survey) -> Vec<Value> {
@@ -207,6 +227,22 @@ mod tests {
         assert_eq!(lines, ["node b1 is down", "refused topology: line 3: epoch: falls"]);
         let fine = summary("here", &ready, &json!({}), &json!({"last_error": null}));
         assert_eq!(fine.matches("falls").count(), 1, "{fine}");
+    }
+
+    #[test]
+    fn a_voter_without_data_is_asked_too() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let away = held.local_addr().unwrap().to_string();
+        drop(held);
+        let topology = json!({
+            "servers": { "a1": { "admin": away }, "w1": { "admin": away }, "idle": {} },
+            "voters": ["a1", "w1"],
+            "physical_groups": { "a": { "servers": ["a1"], "logic_groups": "0" } },
+        });
+        let told = ask_nodes(&topology);
+        assert_eq!(told.keys().collect::<Vec<_>>(), ["a1", "w1"]);
+        let problems = survey(&topology, &json!([]), &told).problems;
+        assert!(problems.iter().any(|line| line.starts_with("w1 cannot be asked")), "{problems:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::node::{NodeGroup, NodeLane, Told};
+use super::voters;
 use crate::ctl::admin::items;
 
 /// What each node said, by name; or why it did not.
@@ -92,6 +93,7 @@ pub(super) fn survey(topology: &Value, groups: &Value, told: &AllTold) -> Survey
         survey.physical_group(physical, &servers, &logic, told);
     }
     survey.proxies(topology, told);
+    survey.problems.extend(voters::problems(topology, told));
     survey
 }
 

@@ -54,7 +54,7 @@ fn both() -> [&'static str; 2] {
 fn healthy() -> AllTold {
     let a1 = (0..3).map(|g| group(g, &both(), [leading(0, "a2"), following(1)])).collect();
     let a2 = (0..3).map(|g| group(g, &both(), [following(0), leading(1, "a1")])).collect();
-    let told = |groups: Value| Told::of_json(groups, peers("00aa"));
+    let told = |groups: Value| Told::of_json(groups, peers("00aa"), json!([]));
     AllTold::from([("a1".to_owned(), told(a1)), ("a2".to_owned(), told(a2))])
 }
 
@@ -76,7 +76,7 @@ fn after_a_failover_the_lanes_and_the_missing_server_are_named() {
     let mut told = healthy();
     let lanes = |g| group(g, &["a1"], [leading(0, "a2"), leading(1, "a2")]);
     let a1: Value = (0..3).map(lanes).collect();
-    told.insert("a1".to_owned(), Told::of_json(a1, json!([])));
+    told.insert("a1".to_owned(), Told::of_json(a1, json!([]), json!([])));
     told.insert("a2".to_owned(), Err("cannot reach 10.0.0.2:1".to_owned()));
     let survey = survey(&topology(), &groups(), &told);
     let expected = [
@@ -130,12 +130,12 @@ fn a_proxy_with_another_topology_is_named_once() {
 fn a_node_that_says_less_is_no_problem_and_one_that_says_nonsense_is() {
     let old = json!([{ "group": 0, "lanes": [{ "server_index": 0, "since_epoch": 1, "lsn": 5 }],
                        "memtable_bytes": 1, "stopped": null }]);
-    let old = Told::of_json(old, json!([]));
+    let old = Told::of_json(old, json!([]), json!([]));
     let told = AllTold::from([("a1".to_owned(), old.clone()), ("a2".to_owned(), old)]);
     let survey = survey(&topology(), &groups(), &told);
     assert!(survey.problems.is_empty(), "{:?}", survey.problems);
     assert_eq!(survey.servers[0].cells()[2..4], ["0", "?"]);
-    let nonsense = Told::of_json(json!({ "error": "no" }), json!([])).unwrap_err();
+    let nonsense = Told::of_json(json!({ "error": "no" }), json!([]), json!([])).unwrap_err();
     assert!(nonsense.starts_with("/v1/groups says"), "{nonsense}");
 }
 
