@@ -1,4 +1,4 @@
-//! `fdht node` and `fdht proxy`: the only place where the tools name the servers' own code.
+//! `fdht node` and `fdht proxy`: the only place where the tools start the servers' own code.
 
 use crate::failure::STATUS_PROBLEM;
 

@@ -61,7 +61,7 @@ fn looking_changes_nothing_on_the_disk() {
     let mut tail = fs.bytes(&segment_path(3));
     tail[8000] = 1;
     fs.put_bytes(&segment_path(3), tail);
-    fs.put_bytes(&dir().join("0000000000000004.binlog.new"), b"unfinished".to_vec());
+    fs.put_bytes(&dir().join("0000000000000004.binlog.new"), b"unfinished");
     let image = || -> Vec<(PathBuf, Vec<u8>)> {
         let paths = fs.list(&dir()).unwrap().into_iter().map(|name| dir().join(name));
         paths.map(|path| (path.clone(), fs.bytes(&path))).collect()

@@ -108,7 +108,8 @@ impl Node {
             }
             Event::Flushed(group, done) => {
                 self.flush = Flush::Idle;
-                self.stores[group].finish_flush(done);
+                let garbage = self.stores[group].finish_flush(done);
+                drop(self.work.send(Work::Drop(garbage)));
                 if let Some(reason) = self.stores[group].stopped() {
                     return Err(failed("flush", reason));
                 }

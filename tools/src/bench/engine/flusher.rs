@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 
 use storage_node::binlog::{Log, LogPosition};
-use storage_node::engine::{FlushDone, FlushJob};
+use storage_node::engine::{FlushDone, FlushJob, Garbage};
 
 use crate::console;
 
@@ -15,6 +15,8 @@ use crate::console;
 pub(super) enum Work {
     /// Flush a memtable of this group.
     Flush(usize, FlushJob),
+    /// Drop what a flush left over.
+    Drop(Garbage),
     /// Remove what the log holds before this place.
     Release(LogPosition),
     /// Stop.
@@ -40,6 +42,7 @@ pub(super) fn start(
             match work {
                 // Whoever wrote has given up when it is gone.
                 Work::Flush(group, job) => drop(events.send(Event::Flushed(group, job.run()))),
+                Work::Drop(garbage) => drop(garbage),
                 Work::Release(upto) => {
                     if let Err(error) = log.release(upto) {
                         console::warn(format!("log segments stay: {error}"));
