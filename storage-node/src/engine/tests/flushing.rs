@@ -215,6 +215,31 @@ fn counts_are_right_whatever_the_file_had_of_an_object() {
     }
 }
 
+/// What the flush found below an object counts, since by then the file has the object's own write.
+#[test]
+fn a_count_is_right_behind_any_commit_of_a_flush() {
+    for stop_after in 0..8 {
+        let mut bench = Bench::new(OPTIONS);
+        for n in 0..40 {
+            bench.set(&format!("string {n}"), 0, &"x".repeat(100));
+        }
+        bench.flush();
+        for n in 20..60 {
+            bench.set(&format!("string {n}"), 0, &"y".repeat(100));
+        }
+        for n in 30..35 {
+            bench.write(vec![(key(&format!("string {n}"), Field::Unnamed), Put::Tombstone)]);
+        }
+        let job = bench.store_mut().begin_flush().expect("something to flush");
+        let order = job.table.sorted(0);
+        let (mut cursor, mut totals) = (Cursor::new(&job.table, &order), job.totals.clone());
+        for _ in 0..stop_after {
+            job.write_commit(&mut cursor, &mut totals).expect("written");
+        }
+        assert_eq!(bench.count(1), 55, "behind {stop_after} commits");
+    }
+}
+
 #[test]
 fn a_record_that_one_commit_writes_and_drops_is_not_in_the_expiry_index() {
     let mut bench = Bench::new(StoreOptions { cache_bytes: 1 << 20, ..OPTIONS });
