@@ -106,7 +106,7 @@ mod tests {
             let namespace = [&b"\x02ns"[..], b"\x01n", b"\x02nt", b"\x00", b"\x05names"]
                 [usize::try_from(n % 5).unwrap()];
             // Every third position is one of few, so that the rest decides.
-            let position = if n % 3 == 0 { n % 8 << 60 } else { mixed };
+            let position = if n % 3 == 0 { (n % 8) << 60 } else { mixed };
             let object = mixed.to_le_bytes();
             let length = usize::try_from(n % 8).unwrap();
             prefixes.push([namespace, &position.to_be_bytes()[..6], &object[..length]].concat());
