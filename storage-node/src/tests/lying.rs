@@ -41,7 +41,7 @@ struct Segments {
 }
 
 impl LyingFs {
-    pub(super) fn new(disk: &MemFs, lie: Lie) -> Arc<dyn Fs> {
+    pub(super) fn over(disk: &MemFs, lie: Lie) -> Arc<dyn Fs> {
         let segments = Mutex::default();
         Arc::new(Self(Arc::new(Liar { disk: disk.clone(), lie, segments })))
     }

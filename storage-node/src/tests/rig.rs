@@ -47,7 +47,7 @@ pub(super) type Found = Vec<(u64, Vec<u8>)>;
 impl Rig {
     /// Opens log and file, or makes them, and replays. What is not as it must be is an error.
     pub(super) fn open(disk: &MemFs, lie: Lie) -> Result<(Self, Found), String> {
-        let fs = LyingFs::new(disk, lie);
+        let fs = LyingFs::over(disk, lie);
         let mut store = open_store(&fs)?;
         let StoreIdentity { store: id, cluster, node, .. } = identity();
         let options = LogOptions {

@@ -201,8 +201,8 @@ fn files_that_are_no_segments_are_refused_or_left_alone() {
     let image = Image::of(|opened| append_all(opened, &[body(0, 50)], true));
     let directory = dir();
     let fs = image.disk();
-    fs.put_bytes(&directory.join("notes.txt"), b"left alone".to_vec());
-    fs.put_bytes(&directory.join("0000000000000002.binlog.new"), b"unfinished".to_vec());
+    fs.put_bytes(&directory.join("notes.txt"), b"left alone");
+    fs.put_bytes(&directory.join("0000000000000002.binlog.new"), b"unfinished");
     assert_eq!(open(&fs).unwrap().records.len(), 1);
     fs.put_bytes(&directory.join("copy of 1.binlog"), Vec::new());
     assert!(matches!(open(&fs).err().unwrap(), LogError::UnknownFile { .. }));
