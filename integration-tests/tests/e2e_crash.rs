@@ -98,10 +98,10 @@ fn every_acknowledged_write_survives_twenty_kills_of_a_node_in_a_row() {
         wait_until("the proxy is ready", LONG, || ready.get("/readyz").status == 200);
     };
     wait_ready();
-    let oracle = Oracle::new(4, 150, 2_048);
+    let oracle = Oracle::new(4, 100, 2_048);
     for round in 0..20 {
         // Another moment each time.
-        write_and_kill(&oracle, &proxy.address, 300 + 97 * (round % 7), || running.kill());
+        write_and_kill(&oracle, &proxy.address, 150 + 61 * (round % 7), || running.kill());
         running = node.start();
         wait_ready();
         oracle.check(&mut Resp::connect(&proxy.address));

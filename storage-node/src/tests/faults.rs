@@ -24,7 +24,7 @@ fn filled(disk: &MemFs, records: u64) -> (Rig, Vec<u32>) {
 #[test]
 fn a_flush_that_finds_the_disk_full_is_tried_again_and_reads_and_counts_go_on() {
     let mut failed = 0;
-    for space in (0..40).map(|step| (step * 16) << 10) {
+    for space in (0..40).map(|step| step * (16 << 10)) {
         let disk = MemFs::new();
         let (mut rig, mut lives) = filled(&disk, 55);
         // Something is counted before, so that it must be counted anew.
