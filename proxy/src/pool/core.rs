@@ -185,7 +185,7 @@ impl Pool {
 
     /// Gives a request that was on its way back to its lane.
     fn repeat(&mut self, key: Key, about: About, maybe_applied: bool, reason: &str, now_ms: u64) {
-        let by = about.sent.and_then(|sent| self.nodes.index_of(sent.to));
+        let by = about.sent.and_then(|sent| self.nodes.id_of(sent.to));
         if let Some(about) = self.requests.get_mut(key) {
             about.sent = None;
             about.maybe_applied |= maybe_applied;
@@ -360,9 +360,11 @@ impl Pool {
             }
         }
         let some = !keys.is_empty();
+        // Told before any of them leaves: one may be what the others waited for.
+        let abouts = keys.iter().filter_map(|key| self.requests.get(*key));
+        given_up.extend(abouts.map(|about| (about.ticket, self.failure_at_deadline(about))));
         for key in keys.drain(..) {
             let Some(about) = self.requests.remove(key) else { continue };
-            given_up.push((about.ticket, self.failure_at_deadline(&about)));
             if about.sent.is_some()
                 && let Some(queue) = self.lanes.get_mut(about.lane)
             {

@@ -32,29 +32,53 @@ impl Pool {
         outcome::at_deadline(about, &servers, &self.reasons(about))
     }
 
-    /// Why each server of the group does not serve the request's lane.
+    /// Why each server of the group does not serve the request's lane, and which of them leads it.
     fn reasons(&self, about: &About) -> String {
         let queue = self.lanes.get(about.lane);
-        let refused = queue.and_then(|queue| queue.reason());
-        let waited_for = about.sent.and_then(|sent| self.nodes.index_of(sent.to));
+        let leader = queue.and_then(|queue| queue.leader());
         let mut reasons = String::new();
         for at in self.route.servers_of(about.ticket.group) {
-            let (name, link) = self.nodes.about(*at);
-            let reason = match refused {
-                _ if !self.nodes.is_up(*at) => link,
-                _ if waited_for == Some(*at) => "does not answer",
-                Some((by, text)) if by == *at => text,
-                _ => link,
-            };
             if !reasons.is_empty() {
                 reasons.push_str("; ");
             }
-            reasons.extend([name, ": ", reason]);
+            let leads = leader.is_some_and(|leader| self.nodes.id_at(*at) == Some(leader.node));
+            reasons.extend([self.nodes.about(*at).0, if leads { ": leads it: " } else { ": " }]);
+            reasons.push_str(&self.reason(about, *at, leads));
         }
-        if queue.is_none_or(|queue| queue.leader().is_none()) {
-            reasons.push_str("; no server knows who leads it");
+        match leader {
+            None => reasons.push_str("; no server knows who leads it"),
+            Some(leader) if self.nodes.place_of(leader.node).is_none() => {
+                reasons.push_str("; its leader is not in this proxy's topology");
+            }
+            Some(_) => {}
         }
         reasons
+    }
+
+    /// Why one server does not serve the request's lane.
+    fn reason(&self, about: &About, at: NodeIndex, leads: bool) -> String {
+        let (_, link) = self.nodes.about(at);
+        if !self.nodes.is_up(at) {
+            return link.to_owned();
+        }
+        if about.sent.is_some_and(|sent| self.nodes.index_of(sent.to) == Some(at)) {
+            return "does not answer".to_owned();
+        }
+        let LaneKey { lane, large } = about.lane;
+        let queue = self.lanes.get(about.lane);
+        let obstacle = leads.then(|| self.nodes.obstacle(at, lane.group, large)).flatten();
+        let is_held = leads && queue.is_some_and(|queue| queue.in_flight() > 0);
+        let refused = queue.and_then(|queue| queue.reason());
+        let refused = refused.filter(|(by, _)| self.nodes.id_at(at) == Some(*by));
+        match (obstacle, refused) {
+            (Some(obstacle), _) => obstacle,
+            (None, Some((_, text))) if is_held => {
+                format!("does not answer a request before this one; it said: {text}")
+            }
+            (None, None) if is_held => "does not answer a request before this one".to_owned(),
+            (None, Some((_, text))) => text.to_owned(),
+            (None, None) => link.to_owned(),
+        }
     }
 
     /// All nodes for the admin endpoints.
