@@ -103,8 +103,11 @@ impl Pool {
         let Request { ticket, head, op, deadline_ms, large } = *request;
         let lane = LaneKey { lane: head.lane, large };
         if self.requests.bytes() > KEPT_BYTES_MAX {
-            let text = format!("{}: too much waits for the nodes", ticket.group);
-            return Err(Failure::new(FailureCode::Busy, text));
+            let most = KEPT_BYTES_MAX >> 20;
+            return Err(outcome::too_much(
+                ticket.group,
+                &format!("more than {most} MiB of requests"),
+            ));
         }
         let Some(queue) = self.lanes.get_mut(lane) else {
             let text = format!("{}: not in the topology", head.lane);
@@ -114,7 +117,8 @@ impl Pool {
         let about = About { ticket, lane, deadline_ms, read, sent: None, maybe_applied: false };
         let encode = |out: &mut Vec<u8>| request::encode_op(out, op);
         let Some(key) = self.requests.add(about, head, encode) else {
-            return Err(Failure::new(FailureCode::Busy, "too many requests wait for the nodes"));
+            let many = format!("{} requests", self.requests.len());
+            return Err(outcome::too_much(ticket.group, &many));
         };
         if queue.on_submit(key, now_ms) {
             self.transmit(key, lane, now_ms);

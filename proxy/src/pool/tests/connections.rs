@@ -126,3 +126,18 @@ fn a_leader_that_moves_to_another_address_gets_its_requests_there() {
     let again = bench.one(0);
     assert_eq!((again.request, again.attempt), (1, 1));
 }
+
+#[test]
+fn what_waits_is_bounded_and_who_is_refused_is_told_how_much_it_is() {
+    let mut bench = Bench::new();
+    let value = vec![0; 16 << 20];
+    for _ in 0..8 {
+        bench.try_submit(LANE, false, true, &value).unwrap();
+    }
+    let failure = bench.try_submit(LANE, false, true, &value).unwrap_err();
+    assert_eq!(failure.code, FailureCode::Busy);
+    for part in ["group 1: ", "more than 128 MiB of requests are unanswered", "`fdht status`"] {
+        assert!(failure.detail.contains(part), "{}", failure.detail);
+    }
+    assert_eq!(bench.pool.unanswered(), 8);
+}
