@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use common::failure::Failure;
-use common::ids::{Epoch, LogicGroup};
+use common::ids::{Epoch, LogicGroup, NodeId};
 
 use crate::pool::core::Pool;
 use crate::pool::nodes::NodeStatus;
@@ -14,8 +14,9 @@ use crate::route::NodeIndex;
 /// What the admin endpoints show of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneStatus {
-    /// Its leader's place in the topology, and since when it leads.
-    pub(crate) leader: Option<(NodeIndex, Epoch)>,
+    /// Its leader, if the topology has it, and since when it leads. Not its place: who looks may have
+    /// a newer topology.
+    pub(crate) leader: Option<(NodeId, Epoch)>,
     /// Whether the leader is connected.
     pub(crate) connected: bool,
     /// Requests that wait to be sent or to be repeated.
@@ -95,10 +96,10 @@ impl Pool {
         let group = |group| {
             self.route.lanes_of(LogicGroup(group)).into_iter().map(|lane| {
                 let of = |large| self.lanes.get(LaneKey { lane, large });
-                let leader = of(false).and_then(|queue| queue.target());
+                let target = of(false).and_then(|queue| queue.target());
                 LaneStatus {
-                    leader,
-                    connected: leader.is_some_and(|(at, _)| self.nodes.is_up(at)),
+                    leader: target.and_then(|(at, since)| Some((self.nodes.id_at(at)?, since))),
+                    connected: target.is_some_and(|(at, _)| self.nodes.is_up(at)),
                     waiting: [false, true]
                         .into_iter()
                         .filter_map(of)
