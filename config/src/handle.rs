@@ -12,7 +12,7 @@ use crate::topology::Topology;
 /// Where the topology in force came from, and what was refused since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The path of its file, or who announced it.
+    /// The path of its file, or who announced it, until the file says the same.
     pub source: String,
     /// When it came into force, in milliseconds since 1970.
     pub loaded_at_ms: u64,
@@ -124,7 +124,13 @@ impl TopologyHandle {
             return Err(refused);
         }
         if old.text() == new.text() {
-            self.clear_error();
+            let mut status = lock(&self.shared.status);
+            status.last_error = None;
+            // The operator's file now says what was adopted from elsewhere. Others who know what the
+            // file says do not take its place.
+            if !greater_wins {
+                source.clone_into(&mut status.source);
+            }
             return Ok(Changes::default());
         }
         let changes = changes(&old, &new);
@@ -148,11 +154,6 @@ impl TopologyHandle {
         let mut status = lock(&self.shared.status);
         status.last_error = Some(error);
         status.refused += 1;
-    }
-
-    /// Records that the file agrees with the topology in force.
-    pub(crate) fn clear_error(&self) {
-        lock(&self.shared.status).last_error = None;
     }
 }
 

@@ -338,6 +338,22 @@ fn a_file_refused_once_is_not_refused_again_at_every_poll() {
 }
 
 #[test]
+fn what_was_adopted_is_the_files_once_the_file_says_the_same() {
+    let watched = Watched::start(SOON);
+    let source = || watched.handle.status().source;
+    watched.handle.adopt(Topology::parse(&text(9)).unwrap(), "node a1", 5).unwrap();
+    watched.expect_epoch(9);
+    assert_eq!(source(), "node a1");
+    watched.expect_error("epoch: 1 is older than 9");
+    watched.replace(text(9));
+    watched.wait_for("the file is the source", || source() == watched.path.display().to_string());
+    assert_eq!(watched.handle.status().last_error, None);
+    // Another node that knows the same changes nothing.
+    watched.handle.adopt(Topology::parse(&text(9)).unwrap(), "node b1", 6).unwrap();
+    assert_eq!(source(), watched.path.display().to_string());
+}
+
+#[test]
 fn dropping_the_guard_ends_the_thread() {
     let mut watched = Watched::start(NEVER);
     drop(watched.guard.take());

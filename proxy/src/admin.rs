@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::pool::{LaneStatus, LinkState};
-use crate::route::NodeIndex;
 use crate::shared::Shared;
 use crate::status::Status;
 use crate::worker::Message;
@@ -150,17 +149,17 @@ fn topology_json(topology: &config::Topology) -> Value {
 async fn groups(State(admin): State<Admin>) -> Result<Json<Value>, AdminError> {
     let topology = admin.shared.topology.load_full();
     let status = status(&admin).await?;
-    let server = |place: NodeIndex| topology.servers().get(place.0).map(|server| &server.name);
+    let server = |id: NodeId| topology.server_by_id(id).map(|server| &server.name);
     let group = |group: u16| {
         let physical = topology.physical_group_of(LogicGroup(group));
         let lane = |(home, lane): (&NodeId, LaneStatus)| {
-            let leader = lane.leader.and_then(|(place, _)| server(place));
+            let leader = lane.leader.and_then(|(id, _)| server(id));
             let state = match leader.and_then(|name| status.nodes.get(name)) {
                 Some(node) => state_word(&node.state),
                 None => "no leader known",
             };
             json!({
-                "server": topology.server_by_id(*home).map(|server| &server.name),
+                "server": server(*home),
                 "leader": leader,
                 "since_epoch": lane.leader.map(|(_, since)| since.0),
                 "state": state,

@@ -103,10 +103,9 @@ fn add_node(all: &mut NodeStatus, status: NodeStatus) {
 
 #[cfg(test)]
 mod tests {
-    use common::ids::Epoch;
+    use common::ids::{Epoch, NodeId};
 
     use super::*;
-    use crate::route::NodeIndex;
 
     const TOPOLOGY: &str = "format: 1
 cluster: demo
@@ -121,8 +120,8 @@ physical_groups:
   a: { servers: [a1, a2], logic_groups: \"0-1\" }
 ";
 
-    fn lane(leader: Option<(usize, u64)>, connected: bool) -> LaneStatus {
-        let leader = leader.map(|(node, since)| (NodeIndex(node), Epoch(since)));
+    fn lane(leader: Option<(&str, u64)>, connected: bool) -> LaneStatus {
+        let leader = leader.map(|(node, since)| (NodeId::of_name(node), Epoch(since)));
         LaneStatus { leader, connected, waiting: 1 }
     }
 
@@ -154,7 +153,7 @@ physical_groups:
     fn a_node_that_is_down_is_told_but_only_a_lane_without_leader_is_not_ready() {
         let topology = Topology::parse(TOPOLOGY).unwrap();
         let down = || LinkState::Down { error: "refused".to_owned() };
-        let led = lane(Some((0, 2)), true);
+        let led = lane(Some(("a1", 2)), true);
         let mut status = Status::default();
         assert_eq!(status.not_served(&topology).len(), 1, "nothing is known yet");
         status.add(worker(LinkState::Up, [led; 4]));
@@ -164,7 +163,7 @@ physical_groups:
         assert!(status.not_served(&topology).is_empty());
         assert_eq!(status.not_connected(&topology), ["group a: a2: refused"]);
         assert_eq!((status.nodes["a1"].requests, status.lanes(0)[0].waiting), (6, 2));
-        status.add(worker(down(), [led, lane(Some((1, 1)), false), led, lane(None, false)]));
+        status.add(worker(down(), [led, lane(Some(("a2", 1)), false), led, lane(None, false)]));
         let lines = status.not_served(&topology);
         assert_eq!(lines, ["group a: no leader is connected for logic group 0 and 1 more"]);
         let leaders: Vec<_> = status.lanes(1).iter().map(|lane| lane.leader.is_some()).collect();

@@ -103,8 +103,11 @@ impl Pool {
         let Request { ticket, head, op, deadline_ms, large } = *request;
         let lane = LaneKey { lane: head.lane, large };
         if self.requests.bytes() > KEPT_BYTES_MAX {
-            let text = format!("{}: too much waits for the nodes", ticket.group);
-            return Err(Failure::new(FailureCode::Busy, text));
+            let most = KEPT_BYTES_MAX >> 20;
+            return Err(outcome::too_much(
+                ticket.group,
+                &format!("more than {most} MiB of requests"),
+            ));
         }
         let Some(queue) = self.lanes.get_mut(lane) else {
             let text = format!("{}: not in the topology", head.lane);
@@ -114,7 +117,8 @@ impl Pool {
         let about = About { ticket, lane, deadline_ms, read, sent: None, maybe_applied: false };
         let encode = |out: &mut Vec<u8>| request::encode_op(out, op);
         let Some(key) = self.requests.add(about, head, encode) else {
-            return Err(Failure::new(FailureCode::Busy, "too many requests wait for the nodes"));
+            let many = format!("{} requests", self.requests.len());
+            return Err(outcome::too_much(ticket.group, &many));
         };
         if queue.on_submit(key, now_ms) {
             self.transmit(key, lane, now_ms);
@@ -185,7 +189,7 @@ impl Pool {
 
     /// Gives a request that was on its way back to its lane.
     fn repeat(&mut self, key: Key, about: About, maybe_applied: bool, reason: &str, now_ms: u64) {
-        let by = about.sent.and_then(|sent| self.nodes.index_of(sent.to));
+        let by = about.sent.and_then(|sent| self.nodes.id_of(sent.to));
         if let Some(about) = self.requests.get_mut(key) {
             about.sent = None;
             about.maybe_applied |= maybe_applied;
@@ -360,9 +364,11 @@ impl Pool {
             }
         }
         let some = !keys.is_empty();
+        // Told before any of them leaves: one may be what the others waited for.
+        let abouts = keys.iter().filter_map(|key| self.requests.get(*key));
+        given_up.extend(abouts.map(|about| (about.ticket, self.failure_at_deadline(about))));
         for key in keys.drain(..) {
             let Some(about) = self.requests.remove(key) else { continue };
-            given_up.push((about.ticket, self.failure_at_deadline(&about)));
             if about.sent.is_some()
                 && let Some(queue) = self.lanes.get_mut(about.lane)
             {

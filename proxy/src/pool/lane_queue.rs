@@ -63,7 +63,7 @@ struct Stall {
     /// When requests on their way to a deposed leader are taken back.
     take_back_ms: Option<u64>,
     /// Who refused or lost a request last, and how.
-    reason: Option<(NodeIndex, String)>,
+    reason: Option<(NodeId, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +134,12 @@ impl LaneQueue {
     }
 
     /// How many requests are on their way.
-    #[cfg(test)]
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Who refused or lost a request last, while the lane is stalled.
-    pub(crate) fn reason(&self) -> Option<(NodeIndex, &str)> {
+    pub(crate) fn reason(&self) -> Option<(NodeId, &str)> {
         let (node, text) = self.stall.as_ref()?.reason.as_ref()?;
         Some((*node, text))
     }
@@ -203,7 +202,7 @@ impl LaneQueue {
     pub(crate) fn on_returned(
         &mut self,
         key: Key,
-        reason: Option<(NodeIndex, &str)>,
+        reason: Option<(NodeId, &str)>,
         now_ms: u64,
         jitter: impl FnOnce() -> u64,
     ) {

@@ -48,14 +48,14 @@ fn nothing_is_repeated_before_everything_came_back() {
         assert!(lane.on_submit(key(number), 0));
     }
     // Answers come in any order: 3 is refused before 1, and 2 is lost.
-    lane.on_returned(key(3), Some((NodeIndex(0), "not leader")), 0, || 0);
+    lane.on_returned(key(3), Some((A.node, "not leader")), 0, || 0);
     assert!(!lane.on_submit(key(5), 1));
     lane.on_answered();
     lane.on_returned(key(1), None, 2, || 0);
     assert_eq!(sent(&mut lane, 500), [], "2 is still on its way");
     lane.on_returned(key(2), None, 500, || 0);
     assert_eq!(sent(&mut lane, 500), [key(1)]);
-    assert_eq!(lane.reason(), Some((NodeIndex(0), "not leader")));
+    assert_eq!(lane.reason(), Some((A.node, "not leader")));
     lane.on_answered();
     assert_eq!(sent(&mut lane, 500), [key(2), key(3), key(5)]);
 }

@@ -2,11 +2,12 @@
 //! many for large requests.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use common::ids::{LogicGroup, NodeId, TopologyVersion};
 use common::wire::frame::{self, FrameType};
 
-use crate::pool::connection::{Connection, LinkState};
+use crate::pool::connection::{Connection, LinkState, UNSENT_BYTES_MAX};
 use crate::route::{NodeAddress, NodeIndex, RouteTable};
 
 /// Names one connection. The number of a node is never used again, so the task of a node that left
@@ -29,6 +30,17 @@ pub(crate) enum LaneClass {
 /// The connection that every node has, and that questions go by.
 const FIRST: LaneClass = LaneClass::Worker(0);
 
+impl fmt::Display for LaneClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker(worker) => write!(f, "connection to its worker {worker}"),
+            Self::Large(worker) => {
+                write!(f, "connection to its worker {worker} for large requests")
+            }
+        }
+    }
+}
+
 impl LaneClass {
     /// The node's worker at the other end.
     pub(crate) fn worker(self) -> u16 {
@@ -40,6 +52,7 @@ impl LaneClass {
 #[derive(Debug)]
 struct Node {
     number: u64,
+    id: NodeId,
     at: NodeAddress,
     /// Number of the node's workers, 1 until it said so.
     workers: u16,
@@ -104,7 +117,8 @@ impl Nodes {
         let mut old = std::mem::take(&mut self.list);
         self.by_id.clear();
         for (place, at) in route.nodes().iter().enumerate() {
-            self.by_id.insert(NodeId::of_name(&at.name), NodeIndex(place));
+            let id = NodeId::of_name(&at.name);
+            self.by_id.insert(id, NodeIndex(place));
             if let Some(kept) = old.iter().position(|node| node.at == *at) {
                 self.list.push(old.swap_remove(kept));
                 continue;
@@ -112,6 +126,7 @@ impl Nodes {
             self.last_number += 1;
             self.list.push(Node {
                 number: self.last_number,
+                id,
                 at: at.clone(),
                 workers: 1,
                 topology: None,
@@ -145,6 +160,32 @@ impl Nodes {
         self.list.get(at.0).map_or(("?", "not in the topology"), |node| {
             (&node.at.name, node.get(FIRST).map_or("no connection yet", Connection::reason))
         })
+    }
+
+    /// Why a connected server takes no request of a group now, if it does not.
+    pub(crate) fn obstacle(&self, at: NodeIndex, group: LogicGroup, large: bool) -> Option<String> {
+        let node = self.list.get(at.0)?;
+        let lane_class = node.lane_class(group, large);
+        let Some(connection) = node.get(lane_class) else {
+            return Some(format!("{lane_class}: no connection yet"));
+        };
+        if !connection.is_up() {
+            return Some(format!("{lane_class}: {}", connection.reason()));
+        }
+        (!connection.takes_requests()).then(|| {
+            let most = UNSENT_BYTES_MAX >> 20;
+            format!("takes nothing: more than {most} MiB wait to be written to it")
+        })
+    }
+
+    /// The server at a place.
+    pub(crate) fn id_at(&self, at: NodeIndex) -> Option<NodeId> {
+        self.list.get(at.0).map(|node| node.id)
+    }
+
+    /// The server of a connection, unless it left.
+    pub(crate) fn id_of(&self, key: ConnectionKey) -> Option<NodeId> {
+        self.node(key).map(|node| node.id)
     }
 
     /// Whether a server is connected.
@@ -190,7 +231,7 @@ impl Nodes {
         self.node(key).map(|node| &node.at)
     }
 
-    /// The place of the connection's node, unless it left.
+    /// The place of the connection's server, unless it left.
     pub(crate) fn index_of(&self, key: ConnectionKey) -> Option<NodeIndex> {
         self.list.iter().position(|node| node.number == key.node).map(NodeIndex)
     }

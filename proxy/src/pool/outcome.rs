@@ -5,6 +5,7 @@
 //! applied.
 
 use common::failure::{Class, Failure, FailureCode};
+use common::ids::LogicGroup;
 
 use crate::pool::requests::About;
 
@@ -69,9 +70,18 @@ pub(crate) fn at_deadline(about: &About, servers: &str, reasons: &str) -> Failur
     Failure::new(code, format!("{servers}: {what}: {reasons}"))
 }
 
+/// A request that is not taken, because the worker keeps `kept` already, which is its limit.
+pub(crate) fn too_much(group: LogicGroup, kept: &str) -> Failure {
+    let text = format!(
+        "{group}: too much waits for the nodes: {kept} are unanswered in a worker of this proxy; \
+         `fdht status` shows which node does not answer, else send less at once"
+    );
+    Failure::new(FailureCode::Busy, text)
+}
+
 #[cfg(test)]
 mod tests {
-    use common::ids::{Lane, LogicGroup};
+    use common::ids::Lane;
 
     use super::*;
     use crate::pool::nodes::{ConnectionKey, LaneClass};

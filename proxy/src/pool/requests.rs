@@ -1,10 +1,10 @@
 //! The requests that were handed to the pool and not answered yet.
 //!
 //! A request keeps its encoded operation until it is answered, because it may have to be sent again;
-//! the buffers are used again, so a request allocates nothing in the steady state. Its number is
-//! part of the id it travels under, so a late answer to a request that was given up finds nothing,
-//! and so is the number of the attempt: of several attempts only the last one's answer counts. An
-//! earlier one may have been refused or evaluated to nothing, while the last one is applied.
+//! the buffers are used again, so a request allocates nothing in the steady state. Every attempt of
+//! every request travels under an id of its own: a late answer to a request that was given up finds
+//! nothing, and of several attempts only the last one's answer counts. An earlier one may have been
+//! refused or evaluated to nothing, while the last one is applied.
 
 use common::ids::{Lane, LogicGroup};
 use common::wire::frame::{self, FrameType};
@@ -77,8 +77,10 @@ struct Entry {
     head: RequestHead,
     /// How long the client was going to wait when it was submitted, in milliseconds.
     patience_ms: u32,
-    /// Attempts that were sent.
+    /// Attempts that were sent, as far as the nodes want to know.
     attempts: u8,
+    /// What the last attempt travels under; see [`Requests::of_id`].
+    id: u64,
     op: Vec<u8>,
 }
 
@@ -87,12 +89,15 @@ struct Entry {
 pub(crate) struct Requests {
     entries: Slab<Entry>,
     number: u64,
+    /// Attempts of all requests that were sent.
+    sends: u64,
     spare: Vec<Vec<u8>>,
     bytes: usize,
 }
 
+/// An id is the number of the attempt among all that were sent, and the request's place. Of the
+/// former 40 bits: ids come again after days at a million requests a second, when nobody waits.
 const PLACE_BITS: u32 = 24;
-const NUMBER_BITS: u32 = 32;
 /// Most requests at a time: their places have to fit into an id.
 const REQUESTS_MAX: usize = 1 << PLACE_BITS;
 
@@ -113,7 +118,7 @@ impl Requests {
         self.number += 1;
         let number = self.number;
         let patience_ms = head.remaining_ms;
-        let entry = Entry { number, about, head, patience_ms, attempts: 0, op };
+        let entry = Entry { number, about, head, patience_ms, attempts: 0, id: 0, op };
         let place = self.entries.insert(entry);
         Some(Key { number, place })
     }
@@ -139,7 +144,7 @@ impl Requests {
         let place = usize::try_from(id & ((1 << PLACE_BITS) - 1)).ok()?;
         let entry = self.entries.get(place)?;
         entry.about.sent?;
-        (id == id_of(entry, place)).then_some(Key { number: entry.number, place })
+        (id == entry.id).then_some(Key { number: entry.number, place })
     }
 
     /// Appends the frame of the next attempt to `out`. `head` completes the request's head, whose
@@ -163,8 +168,9 @@ impl Requests {
         head(&mut entry.head);
         entry.attempts = entry.attempts.saturating_add(1);
         entry.about.sent = Some(sent);
-        let id = id_of(entry, key.place);
-        frame::encode(out, FrameType::Request, id, |body| {
+        self.sends += 1;
+        entry.id = self.sends << PLACE_BITS | key.place as u64;
+        frame::encode(out, FrameType::Request, entry.id, |body| {
             entry.head.encode(body);
             body.extend_from_slice(&entry.op);
         });
@@ -203,12 +209,6 @@ impl Requests {
     fn entry(&self, key: Key) -> Option<&Entry> {
         self.entries.get(key.place).filter(|entry| entry.number == key.number)
     }
-}
-
-/// The id of the last attempt: its number, the request's number, its place.
-fn id_of(entry: &Entry, place: usize) -> u64 {
-    let number = entry.number & ((1 << NUMBER_BITS) - 1);
-    u64::from(entry.attempts) << (NUMBER_BITS + PLACE_BITS) | number << PLACE_BITS | place as u64
 }
 
 #[cfg(test)]
@@ -275,8 +275,12 @@ pub(super) mod tests {
         assert_eq!((head.age_ms, head.remaining_ms), (1_000, 4_000));
         assert_eq!(requests.of_id(first), None, "an older attempt's answer does not count");
         assert_eq!(requests.of_id(second), Some(key));
-        for _ in 0..300 {
-            send(&mut requests, key, 1_200);
+        let mut last = second;
+        for _ in 0..600 {
+            let (next, _) = send(&mut requests, key, 1_200);
+            assert_eq!((requests.of_id(last), requests.of_id(next)), (None, Some(key)));
+            assert_eq!(requests.of_id(second), None);
+            last = next;
         }
         assert_eq!(send(&mut requests, key, 1_200).1.attempt, 255, "it never falls back to 0");
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use common::failure::Failure;
-use common::ids::{Epoch, LogicGroup};
+use common::ids::{Epoch, LogicGroup, NodeId};
 
 use crate::pool::core::Pool;
 use crate::pool::nodes::NodeStatus;
@@ -14,8 +14,9 @@ use crate::route::NodeIndex;
 /// What the admin endpoints show of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneStatus {
-    /// Its leader's place in the topology, and since when it leads.
-    pub(crate) leader: Option<(NodeIndex, Epoch)>,
+    /// Its leader, if the topology has it, and since when it leads. Not its place: who looks may have
+    /// a newer topology.
+    pub(crate) leader: Option<(NodeId, Epoch)>,
     /// Whether the leader is connected.
     pub(crate) connected: bool,
     /// Requests that wait to be sent or to be repeated.
@@ -32,29 +33,53 @@ impl Pool {
         outcome::at_deadline(about, &servers, &self.reasons(about))
     }
 
-    /// Why each server of the group does not serve the request's lane.
+    /// Why each server of the group does not serve the request's lane, and which of them leads it.
     fn reasons(&self, about: &About) -> String {
         let queue = self.lanes.get(about.lane);
-        let refused = queue.and_then(|queue| queue.reason());
-        let waited_for = about.sent.and_then(|sent| self.nodes.index_of(sent.to));
+        let leader = queue.and_then(|queue| queue.leader());
         let mut reasons = String::new();
         for at in self.route.servers_of(about.ticket.group) {
-            let (name, link) = self.nodes.about(*at);
-            let reason = match refused {
-                _ if !self.nodes.is_up(*at) => link,
-                _ if waited_for == Some(*at) => "does not answer",
-                Some((by, text)) if by == *at => text,
-                _ => link,
-            };
             if !reasons.is_empty() {
                 reasons.push_str("; ");
             }
-            reasons.extend([name, ": ", reason]);
+            let leads = leader.is_some_and(|leader| self.nodes.id_at(*at) == Some(leader.node));
+            reasons.extend([self.nodes.about(*at).0, if leads { ": leads it: " } else { ": " }]);
+            reasons.push_str(&self.reason(about, *at, leads));
         }
-        if queue.is_none_or(|queue| queue.leader().is_none()) {
-            reasons.push_str("; no server knows who leads it");
+        match leader {
+            None => reasons.push_str("; no server knows who leads it"),
+            Some(leader) if self.nodes.place_of(leader.node).is_none() => {
+                reasons.push_str("; its leader is not in this proxy's topology");
+            }
+            Some(_) => {}
         }
         reasons
+    }
+
+    /// Why one server does not serve the request's lane.
+    fn reason(&self, about: &About, at: NodeIndex, leads: bool) -> String {
+        let (_, link) = self.nodes.about(at);
+        if !self.nodes.is_up(at) {
+            return link.to_owned();
+        }
+        if about.sent.is_some_and(|sent| self.nodes.index_of(sent.to) == Some(at)) {
+            return "does not answer".to_owned();
+        }
+        let LaneKey { lane, large } = about.lane;
+        let queue = self.lanes.get(about.lane);
+        let obstacle = leads.then(|| self.nodes.obstacle(at, lane.group, large)).flatten();
+        let is_held = leads && queue.is_some_and(|queue| queue.in_flight() > 0);
+        let refused = queue.and_then(|queue| queue.reason());
+        let refused = refused.filter(|(by, _)| self.nodes.id_at(at) == Some(*by));
+        match (obstacle, refused) {
+            (Some(obstacle), _) => obstacle,
+            (None, Some((_, text))) if is_held => {
+                format!("does not answer a request before this one; it said: {text}")
+            }
+            (None, None) if is_held => "does not answer a request before this one".to_owned(),
+            (None, Some((_, text))) => text.to_owned(),
+            (None, None) => link.to_owned(),
+        }
     }
 
     /// All nodes for the admin endpoints.
@@ -71,10 +96,10 @@ impl Pool {
         let group = |group| {
             self.route.lanes_of(LogicGroup(group)).into_iter().map(|lane| {
                 let of = |large| self.lanes.get(LaneKey { lane, large });
-                let leader = of(false).and_then(|queue| queue.target());
+                let target = of(false).and_then(|queue| queue.target());
                 LaneStatus {
-                    leader,
-                    connected: leader.is_some_and(|(at, _)| self.nodes.is_up(at)),
+                    leader: target.and_then(|(at, since)| Some((self.nodes.id_at(at)?, since))),
+                    connected: target.is_some_and(|(at, _)| self.nodes.is_up(at)),
                     waiting: [false, true]
                         .into_iter()
                         .filter_map(of)

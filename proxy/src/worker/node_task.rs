@@ -279,8 +279,11 @@ fn on_announced(worker: &Worker, key: ConnectionKey, reason: &[u8]) {
         let version = worker.shared.topology.load_full().version();
         return worker.pool.borrow_mut().on_topology(key, version);
     }
+    let Some(at) = worker.pool.borrow().address(key) else { return };
     let reason = String::from_utf8_lossy(reason);
-    tracing::warn!(%reason, "a node does not take the new topology");
+    tracing::warn!(
+        node = at.name, address = at.address, %reason, "a node does not take the new topology"
+    );
 }
 
 /// Starts the tasks of connections that have none.

@@ -126,3 +126,32 @@ fn a_leader_that_moves_to_another_address_gets_its_requests_there() {
     let again = bench.one(0);
     assert_eq!((again.request, again.attempt), (1, 1));
 }
+
+#[test]
+fn what_waits_is_bounded_and_who_is_refused_is_told_how_much_it_is() {
+    let mut bench = Bench::new();
+    let value = vec![0; 16 << 20];
+    for _ in 0..8 {
+        bench.try_submit(LANE, false, true, &value).unwrap();
+    }
+    let failure = bench.try_submit(LANE, false, true, &value).unwrap_err();
+    assert_eq!(failure.code, FailureCode::Busy);
+    for part in ["group 1: ", "more than 128 MiB of requests are unanswered", "`fdht status`"] {
+        assert!(failure.detail.contains(part), "{}", failure.detail);
+    }
+    assert_eq!(bench.pool.unanswered(), 8);
+}
+
+#[test]
+fn the_leader_of_a_lane_is_shown_by_its_id_wherever_the_topology_has_it() {
+    let mut bench = Bench::led();
+    let leader = |bench: &Bench| bench.pool.lane_status()[1][0].leader;
+    assert_eq!(leader(&bench), Some((NodeId::of_name("a1"), Epoch(1))));
+    let more = "servers:\n  A0: { address: \"h:7\", admin: \"h:8\" }\n";
+    let changed = TOPOLOGY.replace("servers:\n", more).replacen("epoch: 1", "epoch: 2", 1);
+    let route = Rc::new(RouteTable::new(&Topology::parse(&changed).unwrap()));
+    bench.pool.apply(route, bench.now_ms);
+    assert_eq!(leader(&bench), Some((NodeId::of_name("a1"), Epoch(1))));
+    bench.view(2, "a9", 2);
+    assert_eq!(leader(&bench), None, "it is not in the topology");
+}

@@ -107,9 +107,19 @@ impl Bench {
     }
 
     fn submit_to(&mut self, lane: Lane, read: bool, large: bool) {
+        self.try_submit(lane, read, large, b"v").unwrap();
+    }
+
+    fn try_submit(
+        &mut self,
+        lane: Lane,
+        read: bool,
+        large: bool,
+        value: &[u8],
+    ) -> Result<(), Failure> {
         self.submitted += 1;
         let at = Object { namespace: b"", name: b"k" }.unnamed();
-        let action = Action::Put { value: b"v", replace: true };
+        let action = Action::Put { value, replace: true };
         let op = if read {
             Op::Get(Get { at, part: Part { offset: 0, limit: 1 } })
         } else {
@@ -131,7 +141,7 @@ impl Bench {
         let ticket = Ticket { owner: 0, serial: 1, sequence, part: 0, group: lane.group };
         let deadline_ms = self.now_ms + DEADLINE_MS;
         let request = Request { ticket, head, op: &op, deadline_ms, large };
-        self.pool.submit(&request, self.now_ms).unwrap();
+        self.pool.submit(&request, self.now_ms)
     }
 
     /// The lanes count what is on its way as the requests themselves say it.

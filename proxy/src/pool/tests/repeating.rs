@@ -1,5 +1,6 @@
 //! Requests that are repeated, and what their clients are told.
 
+use super::super::connection::UNSENT_BYTES_MAX;
 use super::*;
 
 #[test]
@@ -112,7 +113,8 @@ fn at_the_deadline_only_writes_that_may_have_been_applied_are_unknown() {
         codes,
         [(1, FailureCode::Unknown), (2, FailureCode::NoServer), (3, FailureCode::NoServer)]
     );
-    let text = "group 1 (a1, a2): no leader serves it: a1: connection refused; a2: connected";
+    let text = "group 1 (a1, a2): no leader serves it: a1: leads it: connection refused; \
+                a2: connected";
     assert_eq!(ended[2].2, text);
     assert_eq!(bench.reply(sent[0].id), None);
     bench.pass(200);
@@ -166,4 +168,67 @@ fn a_stopped_leader_of_many_lanes_costs_one_look_at_the_requests() {
     let rest = bench.received(1);
     assert_eq!(rest.len(), 6);
     assert!(rest.iter().all(|r| bench.reply(r.id).is_some()) && bench.pool.unanswered() == 0);
+}
+
+#[test]
+fn who_waits_for_a_connected_leader_is_told_what_for() {
+    let told = |bench: &mut Bench| {
+        let ended = bench.pass(DEADLINE_MS + 50);
+        ended.into_iter().last().map(|(_, _, text)| text).unwrap()
+    };
+    let group = "group 1 (a1, a2): no leader serves it: ";
+    // Behind a probe that the new leader does not answer.
+    let mut bench = Bench::led();
+    (0..2).for_each(|_| bench.submit(true));
+    bench.down(0);
+    bench.view(2, "a2", 2);
+    bench.pass(20);
+    assert_eq!(bench.one(1).request, 1);
+    let text = "a1: connection refused; a2: leads it: does not answer a request before this one";
+    assert_eq!(told(&mut bench), format!("{group}{text}"));
+
+    // Behind a buffer that the leader does not empty.
+    let mut bench = Bench::led();
+    let connection = bench.pool.connection(bench.keys[0]).unwrap();
+    connection.out().end().resize(UNSENT_BYTES_MAX + 1, 0);
+    bench.submit(false);
+    let text =
+        "a1: leads it: takes nothing: more than 64 MiB wait to be written to it; a2: connected";
+    assert_eq!(told(&mut bench), format!("{group}{text}"));
+
+    // For a connection of its own, which is not the one that the server's state is told by.
+    let mut bench = Bench::led();
+    bench.submit_to(LANE, false, true);
+    let [large] = bench.pool.take_wanted()[..] else { panic!("one more connection") };
+    bench.pool.on_down(large, "connection reset", bench.now_ms);
+    let text = "a1: leads it: connection to its worker 0 for large requests: connection reset; \
+                a2: connected";
+    assert_eq!(told(&mut bench), format!("{group}{text}"));
+
+    // A server that is no server of the topology any more.
+    let mut bench = Bench::led();
+    bench.view(2, "a9", 2);
+    bench.submit(false);
+    let text = "a1: connected; a2: connected; its leader is not in this proxy's topology";
+    assert_eq!(told(&mut bench), format!("{group}{text}"));
+}
+
+#[test]
+fn a_refusal_is_told_of_its_server_also_when_the_topology_changes() {
+    let mut bench = Bench::led();
+    bench.submit(true);
+    let sent = bench.one(0);
+    bench.refuse(sent.id, FailureCode::NotYet, None);
+    // Another server comes before it in the file; nobody is connected to that one.
+    let changed =
+        TOPOLOGY.replace("servers:\n", "servers:\n  A0: { address: \"h:7\", admin: \"h:8\" }\n");
+    let changed = changed.replacen("epoch: 1", "epoch: 2", 1);
+    let route = Rc::new(RouteTable::new(&Topology::parse(&changed).unwrap()));
+    bench.pool.apply(route, bench.now_ms);
+    bench.down(1);
+    bench.view(2, "a2", 2);
+    let ended = bench.pass(DEADLINE_MS + 50);
+    let text =
+        "group 1 (a1, a2): no leader serves it: a1: refused; a2: leads it: connection refused";
+    assert_eq!(ended[0].2, text);
 }
