@@ -7,6 +7,7 @@
 #![warn(clippy::indexing_slicing, missing_docs)]
 
 pub mod address;
+pub mod agreed;
 pub mod codec;
 pub mod durability;
 pub mod failure;

@@ -3,6 +3,18 @@
 use crate::ids::{Epoch, Lane, LogicGroup, NodeId, ServerIndex, StoreId, VoterGeneration};
 use crate::view::GroupView;
 
+/// A round in which voters agree on a register. The greater one wins; no two rounds of any node, over
+/// restarts too, have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ballot {
+    /// Above every round its proposer has seen.
+    pub round: u64,
+    /// The proposer.
+    pub node: NodeId,
+    /// Its process start (`life`): what a process forgot it cannot use again.
+    pub life: u64,
+}
+
 /// A server with its data directory: with another store id it is another member (guarantees 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {

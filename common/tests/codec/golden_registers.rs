@@ -1,8 +1,9 @@
 //! Registers, voter sets, views and commands against `golden/registers.hex`, `golden/voters.hex`,
 //! `golden/views.hex` and `golden/commands.hex`.
 
+use common::agreed::KnownRegister;
 use common::ids::{Epoch, LogicGroup, NodeId, StoreId, VoterGeneration};
-use common::register::{LaneLeader, Member, MovePlan, Register, VoterSet};
+use common::register::{Ballot, LaneLeader, Member, MovePlan, Register, VoterSet};
 use common::view::GroupView;
 use common::wire::command::{Command, NewGroup};
 use common::wire::views::Views;
@@ -54,8 +55,12 @@ fn a_voter_set_has_the_documented_bytes() {
 
 #[test]
 fn views_have_the_documented_bytes() {
-    let one = Views { voters: voters(), groups: vec![calm()] };
-    let cases = [("one-group", one), ("nothing-known", Views::default())];
+    let one = Views { voters: voters(), groups: vec![KnownRegister::chosen(calm())] };
+    let ballot = Ballot { round: 6, node: NodeId(8), life: 3 };
+    let accepted = KnownRegister { register: busy(), accepted: Some(ballot), chosen: false };
+    let both = Views { voters: VoterSet::default(), groups: vec![accepted] };
+    let nothing = Views::default();
+    let cases = [("one-group", one), ("accepted-only", both), ("nothing-known", nothing)];
     golden_file::check("views.hex", &cases, formats::encode_views, Views::decode);
 }
 

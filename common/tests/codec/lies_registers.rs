@@ -52,9 +52,12 @@ fn a_voter_set_has_at_most_5_voters_that_must_be_there() {
 fn a_count_of_registers_or_groups_is_refused_before_anything_is_made_of_it() {
     let no_voters = [0, 0, 0, 0, 0];
     let admit = [&[2], no_voters.as_slice()].concat();
-    let cases: [(&[u8], &str); 3] =
-        [(&no_voters, "register count"), (&admit, "register count"), (&[3], "group count")];
-    for (before, name) in cases {
+    let cases: [(&[u8], &str, u32); 3] = [
+        (&no_voters, "register count", 32_768),
+        (&admit, "register count", 16_384),
+        (&[3], "group count", 16_384),
+    ];
+    for (before, name, max) in cases {
         let decode = |bytes: &[u8]| match before.len() {
             5 => Views::decode(bytes).err(),
             _ => Command::decode(bytes).err(),
@@ -62,8 +65,9 @@ fn a_count_of_registers_or_groups_is_refused_before_anything_is_made_of_it() {
         let with = |count: u32, padding| {
             decode(&[before, &count.to_le_bytes(), &vec![0; padding]].concat())
         };
-        assert_eq!(with(16_385, 100_000), Some(DecodeError::OverLimit(name, 16_385, 16_384)));
-        assert_eq!(with(16_384, 16_383), Some(DecodeError::Truncated(name)));
+        let over = DecodeError::OverLimit(name, u64::from(max) + 1, u64::from(max));
+        assert_eq!(with(max + 1, 100_000), Some(over));
+        assert_eq!(with(max, max as usize - 1), Some(DecodeError::Truncated(name)));
     }
     assert_eq!(Command::decode(&[4]), Err(DecodeError::Unknown("command", 4)));
     let servers = [3, 1, 0, 0, 0, 12, 0, 17];

@@ -1,8 +1,9 @@
 //! Random registers, voter sets, views and commands.
 
+use common::agreed::KnownRegister;
 use common::ids::{Epoch, LogicGroup, NodeId, StoreId, VoterGeneration};
 use common::limits::{SERVERS_PER_GROUP_MAX, VOTERS_MAX};
-use common::register::{LaneLeader, Member, MovePlan, Register, VoterSet};
+use common::register::{Ballot, LaneLeader, Member, MovePlan, Register, VoterSet};
 use common::view::GroupView;
 use common::wire::command::{Command, NewGroup};
 use common::wire::views::Views;
@@ -59,7 +60,11 @@ pub(crate) fn voter_set() -> impl Strategy<Value = VoterSet> {
 }
 
 pub(crate) fn views() -> impl Strategy<Value = Views> {
-    (voter_set(), vec(register(), 0..3)).prop_map(|(voters, groups)| Views { voters, groups })
+    let ballot = any::<(u64, u32, u64)>();
+    let ballot = ballot.prop_map(|(round, node, life)| Ballot { round, node: NodeId(node), life });
+    let known = (register(), prop::option::of(ballot), any::<bool>())
+        .prop_map(|(register, accepted, chosen)| KnownRegister { register, accepted, chosen });
+    (voter_set(), vec(known, 0..3)).prop_map(|(voters, groups)| Views { voters, groups })
 }
 
 pub(crate) fn command() -> impl Strategy<Value = Command> {

@@ -1,11 +1,9 @@
 //! The voter set: a generation in every message, and an operator's command that replaces a set of
 //! which a voter is lost (guarantees 1).
 
-use std::collections::BTreeMap;
-
-use common::ids::LogicGroup;
+use common::agreed::{KnownRegister, agreed};
 use storage_node::replication::register::voter::Slot;
-use storage_node::replication::register::{Ballot, Register, Voter, VoterGeneration, VoterSet};
+use storage_node::replication::register::{Register, Voter, VoterGeneration, VoterSet};
 
 use crate::node::{Node, Unit};
 use crate::setup::{NODES, SPARE, node_id, node_of, voter_set};
@@ -128,28 +126,21 @@ impl World {
         if !asked.iter().all(ready) {
             return None;
         }
-        let mut found: BTreeMap<LogicGroup, (Ballot, Register)> = BTreeMap::new();
-        let order = |(ballot, value): &(Ballot, Register)| (value.generation, *ballot);
+        let mut known = Vec::new();
         for node in asked {
             let disk = &self.nodes[node].disk;
-            // Without a majority of the old voters what the servers acted on is all there is.
-            for register in disk.registers.values().filter(|_| install.old.len() == 1) {
-                let known = (Ballot::default(), register.clone());
-                let best = found.entry(register.group).or_insert_with(|| known.clone());
-                if best.1.epoch < register.epoch {
-                    *best = known;
-                }
-            }
-            for (group, slot) in disk.slots.iter().filter(|_| install.old.contains(&node)) {
-                let Some((ballot, register)) = &slot.accepted else { continue };
-                let accepted = (*ballot, register.clone());
-                let best = found.entry(*group).or_insert_with(|| accepted.clone());
-                if order(best) < order(&accepted) {
-                    *best = accepted;
-                }
+            known.extend(disk.registers.values().cloned().map(KnownRegister::chosen));
+            for slot in disk.slots.values().filter(|_| install.old.contains(&node)) {
+                known.extend(slot.chosen.clone().map(KnownRegister::chosen));
+                let accepted = |(ballot, register)| KnownRegister {
+                    register,
+                    accepted: Some(ballot),
+                    chosen: false,
+                };
+                known.extend(slot.accepted.clone().map(accepted));
             }
         }
-        Some(found.into_values().map(|(_, register)| register).collect())
+        Some(agreed(&known).into_values().collect())
     }
 
     /// A voter is admitted to a set.

@@ -281,7 +281,7 @@ impl Pool {
 
     /// A node told what it knows. Whether the voters are others than before.
     pub(crate) fn on_views(&mut self, views: Views, now_ms: u64) -> bool {
-        for register in &views.groups {
+        for register in views.chosen() {
             self.on_view(register.group, register.view(), now_ms);
         }
         self.views.adopt_voters(views.voters)

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::agreed::KnownRegister;
 use common::ids::{LogicGroup, NodeId, VoterGeneration};
 use common::register::{Register, VoterSet};
 use common::wire::views::Views;
@@ -218,16 +219,22 @@ impl Electorate {
         Ok(slots)
     }
 
-    /// The registers that are chosen as far as this voter knows. With `accepted` also newer ones that
-    /// it accepted: they may have been chosen, and only this voter be left to tell.
+    /// The registers that are chosen as far as this voter knows. With `accepted` also what it
+    /// accepted last, with its ballot: it may have been chosen, and only this voter be left to tell.
     pub(super) fn views(&self, accepted: bool) -> Views {
         let slots = self.groups.iter().filter_map(|group| self.voter.slot(*group));
-        let register = |slot: &Slot| {
-            let accepted = slot.accepted.iter().filter(|_| accepted).map(|(_, value)| value);
-            accepted.chain(&slot.chosen).max_by_key(|value| value.epoch).cloned()
+        let known = |slot: &Slot| {
+            let accepted = slot.accepted.clone().filter(|_| accepted);
+            let accepted = accepted.map(|(ballot, register)| KnownRegister {
+                chosen: slot.chosen.as_ref() == Some(&register),
+                accepted: Some(ballot),
+                register,
+            });
+            let is_told = accepted.as_ref().is_some_and(|known| known.chosen);
+            let chosen = slot.chosen.clone().filter(|_| !is_told);
+            accepted.into_iter().chain(chosen.map(KnownRegister::chosen))
         };
-        let groups = slots.filter_map(register).collect();
-        Views { voters: self.known.clone(), groups }
+        Views { voters: self.known.clone(), groups: slots.flat_map(known).collect() }
     }
 }
 

@@ -6,7 +6,7 @@ use common::wire::command::NewGroup;
 use config::Topology;
 
 use super::ClusterError;
-use super::known::{Answers, groups, names, newest_registers, voters_in_force};
+use super::known::{self, Answers, groups, names, voters_in_force};
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Birth {
         topology: &Topology,
         answers: &Answers,
     ) -> Result<Option<Self>, ClusterError> {
-        let registers = newest_registers(answers);
+        let registers = known::registers(answers);
         check_members(topology, answers, registers.values())?;
         let mut create = Vec::new();
         for group in topology.physical_groups() {
@@ -115,7 +115,7 @@ fn check_members<'r>(
             if present != *old {
                 return Err(ClusterError::OtherStore {
                     groups: like(&|other| other.has_server(*old)),
-                    server: super::known::name(topology, old.node),
+                    server: known::name(topology, old.node),
                     member: old.store.to_string(),
                     present: present.store.to_string(),
                 });
@@ -134,6 +134,7 @@ fn proposal(topology: &Topology) -> String {
 
 #[cfg(test)]
 mod tests {
+    use common::agreed::KnownRegister;
     use common::ids::{Epoch, StoreId};
     use common::register::LaneLeader;
 
@@ -189,6 +190,10 @@ physical_groups:
         }
     }
 
+    fn chosen<const N: usize>(registers: [Register; N]) -> Vec<KnownRegister> {
+        registers.map(KnownRegister::chosen).into()
+    }
+
     fn set(generation: u32, voters: &[&str]) -> VoterSet {
         let voters = voters.iter().map(|name| id(name)).collect();
         VoterSet { generation: VoterGeneration(generation), voters }
@@ -228,13 +233,13 @@ physical_groups:
         let a = [member("a2", 2), member("a1", 1)];
         let known = answers.get_mut(&id("a1")).unwrap();
         known.views.voters = set(4, &["a1", "a2", "v1"]);
-        known.views.groups = vec![register(0, &a)];
+        known.views.groups = chosen([register(0, &a)]);
         let birth = Birth::plan(&topology, &answers).unwrap().unwrap();
         assert_eq!(birth.voters, set(4, &["a1", "a2", "v1"]), "those in force, not the file's");
         assert!(!birth.admit, "a voter with a new disk would vote on what it does not know");
         assert_eq!(birth.missing(), [2, 1].map(LogicGroup));
 
-        let all = vec![register(0, &a), register(2, &a), register(1, &[member("b1", 3)])];
+        let all = chosen([register(0, &a), register(2, &a), register(1, &[member("b1", 3)])]);
         answers.get_mut(&id("v1")).unwrap().views.groups = all;
         assert_eq!(Birth::plan(&topology, &answers).unwrap(), None);
     }
@@ -244,7 +249,7 @@ physical_groups:
         let (topology, mut answers) = (topology(), answers());
         let known = answers.get_mut(&id("v1")).unwrap();
         let a = [member("a2", 0xdead), member("a1", 1)];
-        known.views.groups = vec![register(0, &a), register(2, &a)];
+        known.views.groups = chosen([register(0, &a), register(2, &a)]);
         let text = Birth::plan(&topology, &answers).unwrap_err().to_string();
         for part in
             ["logic groups 0, 2: a2 ", &StoreId(0xdead).to_string(), &StoreId(2).to_string()]
@@ -257,7 +262,7 @@ physical_groups:
     fn other_servers_are_named() {
         let (topology, mut answers) = (topology(), answers());
         let known = answers.get_mut(&id("v1")).unwrap();
-        known.views.groups = vec![register(2, &[member("a1", 1), member("a2", 2)])];
+        known.views.groups = chosen([register(2, &[member("a1", 1), member("a2", 2)])]);
         let text = Birth::plan(&topology, &answers).unwrap_err().to_string();
         assert!(
             text.starts_with("logic group 2: the servers are [a1, a2], but the file says [a2, a1]"),

@@ -158,8 +158,8 @@ fn preview(topology: &Topology, wish: &Wish, plan: &Succession, away: &[String])
         ),
         format!("1. stopped: {}", names(topology, &plan.stopped)),
         format!(
-            "2. voters from then on, with the newest register of each of the {} logic groups that \
-             any server knows: {}",
+            "2. voters from then on, with the last agreed register of each of the {} logic groups \
+             that any server knows: {}",
             topology.logic_groups(),
             names(topology, &plan.voters)
         ),

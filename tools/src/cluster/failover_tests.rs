@@ -1,5 +1,6 @@
 //! What `fdht failover` shows, and does with nodes.
 
+use common::agreed::KnownRegister;
 use common::ids::{LogicGroup, StoreId, VoterGeneration};
 use common::register::{Member, Register};
 use common::wire::command::NewGroup;
@@ -80,9 +81,9 @@ impl Cluster {
         for name in ["a2", "b1", "v1", "w1"] {
             fakes.with(name, |state| state.views.voters = set(4, &["a1", "b1", "v1"]));
         }
-        fakes.with("b1", |state| state.views.groups.push(newest.clone()));
+        fakes.with("b1", |state| state.views.groups.push(KnownRegister::chosen(newest.clone())));
         newest.epoch.0 = 7;
-        fakes.with("a2", |state| state.views.groups.push(newest.clone()));
+        fakes.with("a2", |state| state.views.groups.push(KnownRegister::chosen(newest.clone())));
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), topology.text()).unwrap();
         let args = FailoverArgs {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::{Buf, BytesMut};
+use common::agreed::KnownRegister;
 use common::ids::{Epoch, NodeId, StoreId, TopologyVersion, VoterGeneration};
 use common::register::{LaneLeader, Register};
 use common::wire::command::{Command, NewGroup};
@@ -76,11 +77,13 @@ impl Fakes {
         match command {
             Command::Voters(set) => self.with(name, |state| state.views.voters = set),
             Command::Admit(set, groups) => {
+                let groups = groups.into_iter().map(KnownRegister::chosen).collect();
                 self.with(name, |state| state.views = Views { voters: set, groups });
             }
             Command::Create(list) => {
                 for state in self.0.lock().unwrap().values_mut() {
-                    state.views.groups.extend(list.iter().map(register));
+                    let registers = list.iter().map(register).map(KnownRegister::chosen);
+                    state.views.groups.extend(registers);
                 }
             }
         }

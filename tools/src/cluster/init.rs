@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use super::ClusterError;
 use super::birth::Birth;
 use super::client::{Answer, Clients, PAUSE};
-use super::known::{Answers, groups, newest_registers};
+use super::known::{self, Answers, groups};
 use crate::clock;
 
 /// How it went.
@@ -78,7 +78,7 @@ fn all_of(
     for (id, answer) in answers {
         match answer {
             Ok(answer) => drop(known.insert(id, answer)),
-            Err(why) => missing.push((super::known::name(topology, id), why)),
+            Err(why) => missing.push((known::name(topology, id), why)),
         }
     }
     missing.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -124,7 +124,7 @@ async fn create(
             }
         }
         let (answers, trouble) = clients.ask_again(&birth.voters.voters).await;
-        let known = newest_registers(&answers);
+        let known = known::registers(&answers);
         missing.retain(|group| !known.contains_key(group));
         if let Some(trouble) = trouble {
             reason = trouble;
@@ -208,7 +208,8 @@ mod tests {
         for name in ["a1", "b1", "v1"] {
             fakes.with(name, |state| {
                 state.views.voters = set.clone();
-                state.views.groups = vec![crate::cluster::fake::register(&new)];
+                let register = crate::cluster::fake::register(&new);
+                state.views.groups = vec![common::agreed::KnownRegister::chosen(register)];
             });
         }
         let error = init(topology, None, SECOND).unwrap_err().to_string();

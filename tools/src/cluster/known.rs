@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::agreed::agreed;
 use common::ids::{LogicGroup, NodeId, StoreId, TopologyVersion};
 use common::register::{Register, VoterSet};
 use common::wire::views::Views;
@@ -27,17 +28,9 @@ pub(super) fn voters_in_force(answers: &Answers) -> Option<&VoterSet> {
     sets.max_by_key(|set| set.generation).filter(|set| set.generation.0 > 0)
 }
 
-/// The newest register of each group that anybody knows.
-pub(super) fn newest_registers(answers: &Answers) -> BTreeMap<LogicGroup, Register> {
-    let mut newest: BTreeMap<LogicGroup, Register> = BTreeMap::new();
-    for register in answers.values().flat_map(|known| &known.views.groups) {
-        let is_newer =
-            |old: &Register| (old.generation, old.epoch) < (register.generation, register.epoch);
-        if newest.get(&register.group).is_none_or(is_newer) {
-            newest.insert(register.group, register.clone());
-        }
-    }
-    newest
+/// The register of each group that was agreed on last, as far as anybody knows.
+pub(super) fn registers(answers: &Answers) -> BTreeMap<LogicGroup, Register> {
+    agreed(answers.values().flat_map(|known| &known.views.groups))
 }
 
 /// The name of a server, or its number where the file does not name it.

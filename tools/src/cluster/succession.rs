@@ -7,7 +7,7 @@ use common::register::{Register, VoterSet};
 use config::Topology;
 
 use super::ClusterError;
-use super::known::{Answers, groups, name, names, newest_registers, voters_in_force};
+use super::known::{self, Answers, groups, name, names, voters_in_force};
 
 /// What the operator says.
 #[derive(Debug, Default)]
@@ -168,12 +168,12 @@ fn followers(
     Ok(voters)
 }
 
-/// The newest register of every logic group.
+/// The register of every logic group that was agreed on last.
 fn registers(
     topology: &Topology,
     answers: &Answers,
 ) -> Result<BTreeMap<LogicGroup, Register>, ClusterError> {
-    let registers = newest_registers(answers);
+    let registers = known::registers(answers);
     let all = (0..topology.logic_groups()).map(LogicGroup);
     let unknown: Vec<LogicGroup> = all.filter(|group| !registers.contains_key(group)).collect();
     if unknown.is_empty() { Ok(registers) } else { Err(ClusterError::Unknown(groups(&unknown))) }

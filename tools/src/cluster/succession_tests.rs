@@ -1,7 +1,8 @@
 //! Who follows lost voters.
 
+use common::agreed::KnownRegister;
 use common::ids::{Epoch, StoreId};
-use common::register::{LaneLeader, Member};
+use common::register::{Ballot, LaneLeader, Member};
 use common::wire::views::Views;
 
 use super::*;
@@ -55,7 +56,7 @@ fn register(group: u16, generation: u32, epoch: u64) -> Register {
 /// These servers answer; all know the voter set, and both registers at epoch 5.
 fn answers(alive: &[&str], generation: u32, voters: &[&str]) -> Answers {
     let voters = VoterSet { generation: VoterGeneration(generation), voters: ids(voters) };
-    let groups = vec![register(0, 1, 5), register(1, 1, 5)];
+    let groups = [register(0, 1, 5), register(1, 1, 5)].map(KnownRegister::chosen).into();
     let known = Known { views: Views { voters, groups }, ..Known::default() };
     ids(alive).into_iter().map(|id| (id, known.clone())).collect()
 }
@@ -103,12 +104,38 @@ fn the_old_voters_are_stopped_before_the_new_ones_begin() {
 
     // What they agreed on until they stopped counts.
     let v1 = answers.get_mut(&NodeId::of_name("v1")).unwrap();
-    v1.views = Views { voters: stop, groups: vec![register(0, 6, 9)] };
+    v1.views = Views { voters: stop, groups: vec![KnownRegister::chosen(register(0, 6, 9))] };
     let (set, registers) = plan.begin(&topology(), &answers).unwrap();
     assert_eq!((set.generation.0, set.voters), (8, ids(&["a2", "b2", "w1"])));
     let epochs: Vec<(u32, u64)> =
         registers.iter().map(|register| (register.generation.0, register.epoch.0)).collect();
     assert_eq!(epochs, [(8, 9), (8, 5)]);
+}
+
+#[test]
+fn of_two_registers_of_one_epoch_the_chosen_one_is_taken_or_else_that_of_the_greatest_ballot() {
+    let all = ["a2", "b1", "v1"];
+    let with = |in_step: &str| Register { in_step: ids(&[in_step]), ..register(0, 1, 6) };
+    let begins_with = |known: &[(&str, Option<u64>, &str, bool)]| {
+        let mut answers = answers(&all, 1, &["a1", "b1", "v1"]);
+        for (server, round, in_step, chosen) in known {
+            let ballot = |round| Ballot { round, node: NodeId(1), life: 1 };
+            let (register, accepted) = (with(in_step), round.map(ballot));
+            let known = KnownRegister { register, accepted, chosen: *chosen };
+            answers.get_mut(&NodeId::of_name(server)).unwrap().views.groups.push(known);
+        }
+        let wish = wish(&["a1"], None).unwrap();
+        let plan = Succession::plan(&topology(), &wish, &answers).unwrap();
+        plan.begin(&topology(), &answers).unwrap().1[0].in_step.clone()
+    };
+    // Two compare-and-sets expected epoch 5: whichever server has the lower number, or is asked
+    // first, the one under the greater ballot may have been chosen.
+    for (one, other) in [("b1", "v1"), ("v1", "b1")] {
+        let accepted = [(one, Some(7), "a1", false), (other, Some(8), "a2", false)];
+        assert_eq!(begins_with(&accepted), ids(&["a2"]));
+        let chosen = [(one, Some(8), "a1", false), (other, None, "a2", true)];
+        assert_eq!(begins_with(&chosen), ids(&["a2"]));
+    }
 }
 
 #[test]
@@ -130,7 +157,7 @@ fn what_nobody_knows_is_not_invented() {
     let mut answers = answers(&["a2", "b1", "v1"], 1, &["a1", "b1", "v1"]);
     let plan = Succession::plan(&topology(), &wish(&["a1"], None).unwrap(), &answers).unwrap();
     for known in answers.values_mut() {
-        known.views.groups.retain(|register| register.group.0 == 0);
+        known.views.groups.retain(|known| known.register.group.0 == 0);
     }
     let error = plan.begin(&topology(), &answers).unwrap_err();
     assert!(error.to_string().contains("the register of logic group 1;"), "{error}");

@@ -97,7 +97,10 @@ impl Bench {
             leaving: None,
             moving: None,
         };
-        let views = Views { voters: VoterSet::default(), groups: vec![register] };
+        let views = Views {
+            voters: VoterSet::default(),
+            groups: vec![common::agreed::KnownRegister::chosen(register)],
+        };
         self.pool.on_views(views, self.now_ms);
         self.check();
     }

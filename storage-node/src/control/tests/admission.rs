@@ -1,5 +1,6 @@
 //! Admitting a node to a voter set (guarantees 1, the row on one voter; 2.2).
 
+use common::agreed::KnownRegister;
 use common::ids::{Epoch, LogicGroup, NodeId};
 use common::register::{Register, VoterSet};
 
@@ -35,7 +36,7 @@ fn an_admitted_voter_begins_with_the_registers_as_accepted_and_chosen() {
     let told: Vec<_> = (0..WORKERS).map(|w| (w, ControlEvent::Voters(set(3)))).collect();
     assert_eq!(node.told(), told);
     let groups = node.keeper.electorate.views(false).groups;
-    assert_eq!(groups, [register(GROUP, 5, 3)], "of the new generation");
+    assert_eq!(groups, [KnownRegister::chosen(register(GROUP, 5, 3))], "of the new generation");
     let accepted = Some((first_ballot(), register(GROUP, 5, 3)));
     let promised = RegisterMessage::Promised { accepted, leases: Vec::new() };
     assert_eq!(node.vote(3, prepare(GROUP, 1)), Some(promised), "any round outbids it");

@@ -39,7 +39,10 @@ fn requests_are_answered_and_a_stop_ends_the_thread() {
     assert!(control.request(voter(1, prepare(GROUP, 9))));
     let (sender, views) = oneshot::channel();
     assert!(control.request(Request::Views(false, sender)));
-    assert_eq!(views.blocking_recv().unwrap().groups, [register(GROUP, 5, 1)]);
+    assert_eq!(
+        views.blocking_recv().unwrap().groups,
+        [common::agreed::KnownRegister::chosen(register(GROUP, 5, 1))]
+    );
     let told: Vec<_> = (0..3).map(|_| events.recv_timeout(SOON).unwrap().1).collect();
     assert!(told.contains(&ControlEvent::Stored(6)), "{told:?}");
     control.stop(true);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::agreed::KnownRegister;
 use common::ids::{Epoch, LogicGroup};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
@@ -50,7 +51,10 @@ fn a_turn_that_changes_nothing_commits_nothing() {
     let (sender, mut views) = oneshot::channel();
     node.turn([Request::Views(false, sender)]);
     let views = views.try_recv().unwrap();
-    assert_eq!((views.voters, views.groups), (set(1), vec![register(GROUP, 5, 1)]));
+    assert_eq!(
+        (views.voters, views.groups),
+        (set(1), vec![KnownRegister::chosen(register(GROUP, 5, 1))])
+    );
     assert_eq!(node.keeper.store.commits(), before);
 }
 
@@ -120,8 +124,19 @@ fn views_show_accepted_registers_only_to_who_asks_for_them() {
     let accept = RegisterMessage::Accept { value, consent: Vec::new() };
     node.turn([voter(1, step(GROUP, 9, accept)), voter(1, prepare(LogicGroup(8), 9))]);
     let electorate = &node.keeper.electorate;
-    assert_eq!(electorate.views(false).groups, [register(GROUP, 5, 1)], "what is agreed");
-    assert_eq!(electorate.views(true).groups, [register(GROUP, 6, 1)], "what may be");
+    assert_eq!(
+        electorate.views(false).groups,
+        [KnownRegister::chosen(register(GROUP, 5, 1))],
+        "what is agreed"
+    );
+    let accepted = Some(ballot(9));
+    let known = KnownRegister { register: register(GROUP, 6, 1), accepted, chosen: false };
+    let both = [known.clone(), KnownRegister::chosen(register(GROUP, 5, 1))];
+    assert_eq!(electorate.views(true).groups, both, "what may be");
+    let chosen = RegisterMessage::Chosen { value: register(GROUP, 6, 1) };
+    node.turn([voter(1, step(GROUP, 9, chosen))]);
+    let chosen = [KnownRegister { chosen: true, ..known }];
+    assert_eq!(node.keeper.electorate.views(true).groups, chosen);
 }
 
 /// A disk whose fsyncs fail from some moment on.
@@ -200,5 +215,8 @@ fn a_keeper_needs_nothing_but_what_the_file_kept() {
     assert_eq!(electorate.known(), &set(1));
     assert_eq!(kept.admitted, Some(generation(1)));
     let keeper = Keeper { store, electorate, workers: 0, outlet: Box::new(|_, _| {}) };
-    assert_eq!(keeper.electorate.views(false).groups, [register(GROUP, 5, 1)]);
+    assert_eq!(
+        keeper.electorate.views(false).groups,
+        [KnownRegister::chosen(register(GROUP, 5, 1))]
+    );
 }

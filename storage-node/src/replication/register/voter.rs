@@ -31,7 +31,7 @@ impl Slot {
     /// What a voter of a new set begins with: what the old set may have agreed on. That is, of all
     /// that a majority of the old voters had accepted (of those that are lost for good what the
     /// servers acted on counts), the value of the greatest ballot; nobody of the old set may vote
-    /// any more when it is looked for. Its ballot is below all real ones, which begin with round 1:
+    /// any more when it is looked for (`common::agreed`). Its ballot is below all real ones, which begin with round 1:
     /// with one of the old set's a voter that begins late could hide what was agreed on meanwhile.
     #[must_use]
     pub fn first(generation: VoterGeneration, register: Register) -> Self {
