@@ -81,6 +81,9 @@ impl Class {
     }
 }
 
+/// No slot was cut from a block yet. The first block may be a large record's own.
+const NO_BLOCK: usize = usize::MAX;
+
 /// The blocks.
 #[derive(Debug)]
 pub(super) struct Arena {
@@ -99,7 +102,7 @@ pub(super) struct Arena {
 impl Default for Arena {
     fn default() -> Self {
         let free = [NONE; CLASSES];
-        Self { blocks: Vec::new(), open: 0, cut: 0, free, gone: Vec::new(), bytes: 0 }
+        Self { blocks: Vec::new(), open: NO_BLOCK, cut: 0, free, gone: Vec::new(), bytes: 0 }
     }
 }
 
@@ -183,6 +186,19 @@ fn place(block: usize, unit: usize) -> Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The first record of a table may be a large one, whose block is its own.
+    #[test]
+    fn small_slots_are_not_cut_from_a_large_record() {
+        let mut arena = Arena::default();
+        let large = vec![7; (1 << 20) + 1];
+        let (slot, _) = arena.alloc(large.len());
+        arena.write(slot, 0, &[&large]);
+        let (small, _) = arena.alloc(100);
+        arena.write(small, 0, &[&[9; 100]]);
+        assert_ne!(small.block(), slot.block());
+        assert!(arena.from(slot, 0).starts_with(&large));
+    }
 
     #[test]
     fn a_class_holds_what_it_is_for_and_wastes_an_eighth_at_most() {
