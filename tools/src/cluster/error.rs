@@ -79,6 +79,14 @@ pub(crate) enum ClusterError {
     /// A new voter is away.
     #[error("{0} cannot become a voter: it does not answer; start it, or name another server")]
     VoterAway(String),
+    /// An old voter was stopped and is away now.
+    #[error(
+        "{server} was stopped as a voter and then gave no answer ({why}), so what it agreed on last \
+         is not known: the old voters are stopped, no new ones began, and nothing is served until \
+         they do; start {server} and repeat the command now, with {server} in --lost if it is gone \
+         for good"
+    )]
+    StoppedThenAway { server: String, why: String },
     /// An old voter goes on.
     #[error(
         "{server} was told to stop voting, but {known} are in force there: no new voters begin \
@@ -124,6 +132,7 @@ impl ClusterError {
             | Self::StillRunning { .. }
             | Self::MayDecide(_)
             | Self::VoterAway(_)
+            | Self::StoppedThenAway { .. }
             | Self::NotStopped { .. }
             | Self::TooFewServers { .. }
             | Self::Unknown(_) => STATUS_PROBLEM,

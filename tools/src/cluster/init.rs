@@ -123,11 +123,11 @@ async fn create(
                 reason = format!("{}: {why}", client.name());
             }
         }
-        let (answers, trouble) = clients.ask_again(&birth.voters.voters).await;
+        let (answers, troubles) = clients.ask_again(&birth.voters.voters).await;
         let known = known::registers(&answers);
         missing.retain(|group| !known.contains_key(group));
-        if let Some(trouble) = trouble {
-            reason = trouble;
+        if let Some((server, why)) = troubles.first() {
+            reason = format!("{server}: {why}");
         }
         if missing.is_empty() {
             return Ok(());
