@@ -89,7 +89,7 @@ async fn replace(
         let taken = client.announce().await;
         taken.map_err(|why| ClusterError::Refused { server: name(topology, *id), why })?;
     }
-    let stop = plan.stop(wish);
+    let stop = plan.stop();
     for id in &plan.stopped {
         clients.tell(*id, &Command::Voters(stop.clone())).await?;
     }
