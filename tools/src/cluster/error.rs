@@ -21,8 +21,11 @@ pub(crate) enum ClusterError {
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// Servers that all have to answer do not.
-    #[error("no answer from {}", list(.0))]
+    #[error("no answer from {}; start them and repeat the command", list(.0))]
     Missing(Vec<(String, Trouble)>),
+    /// Servers answer, and want nothing to do with this file or this tool.
+    #[error("refused by {}; correct that and repeat the command", list(.0))]
+    AllRefused(Vec<(String, Trouble)>),
     /// A server does not do what it was told.
     #[error("{server} did not do its part: {why}; correct that and repeat the command")]
     Refused { server: String, why: Trouble },
@@ -121,6 +124,7 @@ impl ClusterError {
             Self::Topology(_)
             | Self::Secret(_)
             | Self::Runtime(_)
+            | Self::AllRefused(_)
             | Self::Refused { .. }
             | Self::NoVoters(_)
             | Self::OldFile { .. }
