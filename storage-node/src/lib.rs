@@ -21,6 +21,7 @@ mod data_dir;
 mod disk;
 mod error;
 mod flusher;
+mod parallel;
 mod peers;
 mod replay;
 mod run;

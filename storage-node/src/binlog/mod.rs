@@ -24,6 +24,7 @@ mod position;
 mod reader;
 mod recovery;
 mod retention;
+mod scan;
 mod segment;
 mod shared;
 mod sync;
@@ -36,11 +37,12 @@ pub use fs::{LogFile, LogFs, RealFs};
 pub use fs_mem::{MemFs, PowerCut};
 pub use log::{
     Log, LogOptions, LogStats, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SYNC_INTERVAL_DEFAULT,
-    WhenAbsent,
+    Visitor, WhenAbsent,
 };
 pub use position::LogPosition;
 pub use reader::LogReader;
-pub use recovery::{Cut, RecoveryReport, Visitor};
+pub use recovery::{Cut, RecoveryReport};
+pub use scan::{RecordSink, Refusal, SegmentRecords};
 pub use segment::LogIdentity;
 pub use shared::SyncEvent;
 pub use writer::AppendReceipt;

@@ -70,7 +70,7 @@ fn database_error(file: &Path, doing: &'static str, error: redb::Error) -> Engin
 
 impl GroupFile {
     /// Creates an empty file that belongs to `identity`. It appears under its name when it is
-    /// complete.
+    /// complete; the caller syncs the directory, once for many files, before it relies on the name.
     pub(super) fn create(
         path: &Path,
         identity: &StoreIdentity,
@@ -105,11 +105,6 @@ impl GroupFile {
             Ok(database)
         })?;
         fs::rename(&unfinished, path).map_err(io("name"))?;
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        fs::File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(io("sync the directory of"))?;
         Ok(Self { path: path.to_owned(), database })
     }
 
