@@ -181,17 +181,17 @@ impl Applier {
         let (all, own) = self.limit_bytes;
         while self.common.memory_bytes.load(Ordering::Relaxed) > all && self.memory_bytes > own {
             let durable = self.durable;
-            let groups = self.groups.iter_mut().flatten();
-            let may = |group: &&mut GroupReplay| {
-                let store = &group.group.store;
-                let last = group.applied.max(covered(store));
-                last < durable && store.stopped().is_none() && store.memory_bytes() > 0
-            };
-            let largest = groups.filter(may).max_by_key(|group| group.group.store.memory_bytes());
-            // What waits for the log may be far larger than what does not.
-            let worth = own / 8;
-            let Some(group) = largest.filter(|g| g.group.store.memory_bytes() >= worth) else {
-                self.common.wants_durable.store(true, Ordering::Relaxed);
+            let open = |group: &&mut GroupReplay| group.flushable_bytes() > 0;
+            let groups = self.groups.iter_mut().flatten().filter(open);
+            let largest = groups.map(|group| group.flushable_bytes()).max();
+            let groups = self.groups.iter_mut().flatten().filter(open);
+            let groups =
+                groups.filter(|group| group.applied.max(covered(&group.group.store)) < durable);
+            let chosen = groups.max_by_key(|group| group.flushable_bytes());
+            // What waits for the log may be far larger than what does not; small flushes are dear.
+            let worth = largest.unwrap_or_default() / 2;
+            let Some(group) = chosen.filter(|group| group.flushable_bytes() >= worth) else {
+                self.common.wants_durable.store(largest.is_some(), Ordering::Relaxed);
                 return;
             };
             let before = self.memory_bytes;
@@ -244,6 +244,12 @@ impl GroupReplay {
         let applied = apply_official(&mut self.group.store, lane, waiting, data)?;
         self.applied = self.applied.max(applied);
         Ok(())
+    }
+
+    /// Memory that a flush gives back.
+    fn flushable_bytes(&self) -> usize {
+        let store = &self.group.store;
+        if store.stopped().is_some() { 0 } else { store.memory_bytes() }
     }
 
     /// Writes the memtable into the file; returns its size. After an error the group has stopped: it

@@ -335,6 +335,11 @@ impl Bench {
         }
     }
 
+    /// Memory of all memtables.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.groups.values().map(|group| group.store.memory_bytes()).sum()
+    }
+
     /// How far the log is in the files.
     pub(super) fn covered(&self) -> LogPosition {
         self.groups.values().map(|group| covered(&group.store)).max().unwrap()

@@ -122,6 +122,27 @@ fn a_flush_during_replay_waits_until_the_log_is_durable() {
 }
 
 #[test]
+fn memtables_stay_within_the_budget() {
+    let mut written = Written::new();
+    for number in 0..1_200u32 {
+        let lane = usize::try_from(number % 6).unwrap();
+        written.append(lane, false, 0, u8::try_from(number % 251).unwrap());
+        written.turn(number % 3 == 0);
+    }
+    let disk = written.after_kill();
+    let mut unbounded = Bench::new();
+    unbounded.by_crew(&disk, options(2, 5, usize::MAX)).unwrap();
+    let budget = unbounded.memory_bytes() / 2;
+    for threads in 1..4 {
+        let mut bench = Bench::new();
+        bench.by_crew(&disk, options(threads, 5, budget)).unwrap();
+        // What a thread gets at once comes on top.
+        let most = budget + 5 * threads * 1_024;
+        assert!(bench.memory_bytes() <= most, "{threads} threads: {}", bench.memory_bytes());
+    }
+}
+
+#[test]
 fn without_need_nothing_is_flushed() {
     let mut written = Written::new();
     for number in 0..100 {
