@@ -31,3 +31,5 @@ mod worker;
 
 pub use error::StartError;
 pub use run::run;
+// What `fdht bench engine` has to do as a worker does it.
+pub use worker::{LOG_KEPT_BYTES, TICK, write_pause};

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::{self, BenchArgs};
+use crate::binlog::{self, BinlogArgs};
 use crate::cluster::{self, FailoverArgs};
 use crate::ctl::{self, ExportArgs, ImportArgs, StatusArgs, TopologyArgs, VerifyArgs, WhereArgs};
 use crate::dev::{self, DevArgs};
@@ -42,6 +43,8 @@ enum Command {
     Import(ImportArgs),
     /// Write everything of a namespace as JSON lines.
     Export(ExportArgs),
+    /// Read the log of a node from its files. Nothing is changed.
+    Binlog(BinlogArgs),
     /// Measure.
     Bench(BenchArgs),
 }
@@ -93,6 +96,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Import(args) => ctl::import(&args).map_err(|e| Failure::Ctl("import", e))?,
         Command::Export(args) => ctl::export(&args).map_err(|e| Failure::Ctl("export", e))?,
+        Command::Binlog(args) => return Ok(binlog::run(&args)),
         Command::Bench(args) => bench::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -124,6 +128,9 @@ mod tests {
             (&["fdht", "topology", "init"], ErrorKind::MissingRequiredArgument),
             (&["fdht", "failover", "--topology", "t.yaml"], ErrorKind::MissingRequiredArgument),
             (&["fdht", "import", "--retry-for", "soon"], ErrorKind::ValueValidation),
+            (&["fdht", "binlog", "verify"], ErrorKind::MissingRequiredArgument),
+            (&["fdht", "binlog", "dump", "--from", "3", "x"], ErrorKind::ValueValidation),
+            (&["fdht", "binlog", "dump", "--lane", "3:1", "x"], ErrorKind::ValueValidation),
         ];
         for (args, kind) in cases {
             let error = Cli::try_parse_from(*args).expect_err("must be refused");

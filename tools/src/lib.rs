@@ -2,10 +2,12 @@
 //! commands that only talk to the servers from outside (admin HTTP, RESP, the node protocol), and
 //! measuring tools.
 //!
-//! Only `roles` links the servers' own code. Everything else here would work against a server
+//! Only `roles` links the servers' own code, and `binlog`, which reads what a node wrote with the
+//! node's own reader (`binlog/format.rs` names it). Everything else here would work against a server
 //! written by somebody else, and that is what keeps it honest.
 
 mod bench;
+mod binlog;
 mod cli;
 mod clock;
 mod cluster;

@@ -8,6 +8,7 @@
 
 use super::frame::{Decoded, HEAD_BYTES, Head};
 use super::position::LogPosition;
+use super::segment::HEADER_LEN;
 
 /// The unit that a disk writes whole or not at all, in bytes. Real ones may be larger, which makes
 /// holes larger, too.
@@ -19,6 +20,66 @@ const DIRECT_BYTES: usize = 4096;
 const WORD_BYTES: usize = 4;
 /// Zeros are recognized in blocks of this size.
 const BLOCK_BYTES: usize = 64;
+
+/// What stands behind a place where no valid frame does. Begin with [`behind`](Self::behind), then
+/// [`look_at`](Self::look_at) all later segments; an error is the text of what shows that bytes
+/// which were complete once are damaged. If there is none, everything behind the place may be cut.
+#[derive(Debug)]
+pub(super) struct Remains {
+    at: LogPosition,
+    /// Whether the frame that should stand at `at` misses a sector.
+    hole: bool,
+    /// Anything but zeros.
+    pub(super) dirty: bool,
+    /// Whole records.
+    pub(super) records: u64,
+}
+
+impl Remains {
+    /// Looks at the rest of the segment that `at` is in; `data` are the bytes of its file.
+    pub(super) fn behind(at: LogPosition, data: &[u8]) -> Result<Self, String> {
+        let end = usize::try_from(at.offset).expect("addresses have 64 bits");
+        if is_zero(&data[end..]) {
+            // The usual end of a log: there is nothing to find.
+            let hole = lost_sector(data, end, data.len());
+            return Ok(Self { at, hole, dirty: false, records: 0 });
+        }
+        let first_valid = FrameFinder::new(at.segment, data, end).next();
+        let limit = first_valid.map_or(data.len(), |found| found.offset);
+        let hole = lost_sector(data, end, limit);
+        let mut remains = Self { at, hole, dirty: true, records: 0 };
+        remains.judge(FrameFinder::new(at.segment, data, end))?;
+        Ok(remains)
+    }
+
+    /// Looks at a later segment; `data` are the bytes of its file.
+    pub(super) fn look_at(&mut self, index: u64, data: &[u8]) -> Result<(), String> {
+        if is_zero(&data[HEADER_LEN..]) {
+            return Ok(());
+        }
+        self.dirty = true;
+        self.judge(FrameFinder::new(index, data, HEADER_LEN))
+    }
+
+    fn judge(&mut self, frames: FrameFinder<'_>) -> Result<(), String> {
+        let segment = frames.segment;
+        for found in frames {
+            let there = LogPosition::new(segment, found.offset as u64);
+            if !self.hole {
+                return Err(format!("a valid record follows at {there}"));
+            }
+            match found.frame {
+                Decoded::Control(control) if control.durable > self.at => {
+                    let durable = control.durable;
+                    return Err(format!("{there} says the log was durable up to {durable}"));
+                }
+                Decoded::Control(_) => {}
+                _ => self.records += 1,
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A valid frame that was found by looking for one.
 pub(super) struct Found<'a> {

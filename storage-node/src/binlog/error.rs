@@ -102,6 +102,12 @@ pub enum LogError {
         /// The file.
         path: PathBuf,
     },
+    /// A directory stands where a segment should.
+    #[error("{} is a directory, not a log segment: move it out of the log's directory", path.display())]
+    Directory {
+        /// Its path.
+        path: PathBuf,
+    },
     /// There is no log, and none was to be created.
     #[error("{} holds no log: check the data directory, or create a new one explicitly", dir.display())]
     NoLog {
@@ -131,12 +137,15 @@ pub enum LogError {
 }
 
 impl LogError {
-    /// An [`Io`](Self::Io) error, for `map_err`.
+    /// An [`Io`](Self::Io) error, or [`Directory`](Self::Directory) if it is one, for `map_err`.
     pub(super) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| match source.kind() {
+            io::ErrorKind::IsADirectory => Self::Directory { path },
+            _ => Self::Io { action, path, source },
+        }
     }
 }

@@ -20,6 +20,11 @@ pub trait LogFs: Send + Sync + 'static {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
+    /// Opens an existing file for reading alone; whoever only looks needs no right to write. Disks
+    /// that know no rights take [`open`](Self::open).
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        self.open(path)
+    }
     /// Gives a file another name in the same directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name. Handles that are open stay usable.
@@ -80,6 +85,10 @@ impl LogFs for RealFs {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        Ok(Arc::new(RealFile(File::open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -13,12 +13,12 @@
 //! anybody needs a segment: its owner states `append -> durable -> apply -> answer`.
 
 mod batch;
-
 mod damage;
 mod error;
 mod frame;
 mod fs;
 mod fs_mem;
+mod inspect;
 mod log;
 mod position;
 mod reader;
@@ -35,6 +35,7 @@ pub use error::LogError;
 pub use frame::BODY_BYTES_MAX;
 pub use fs::{LogFile, LogFs, RealFs};
 pub use fs_mem::{MemFs, PowerCut};
+pub use inspect::{Content, Flaw, Found, Frame, Inspector, SegmentFile};
 pub use log::{
     Log, LogOptions, LogStats, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SYNC_INTERVAL_DEFAULT,
     Visitor, WhenAbsent,

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::damage::{FrameFinder, is_zero, lost_sector, without_trailing_zeros};
+use super::damage::{Remains, without_trailing_zeros};
 use super::error::LogError;
-use super::frame::Decoded;
 use super::fs::{LogFile, LogFs};
 use super::position::LogPosition;
-use super::scan::{HEADER_LEN, RecordSink, Refusal, Scan, load, read_ahead};
+use super::scan::{RecordSink, Refusal, Scan, load, read_ahead};
 use super::segment::{self, FileName, HEADER_BYTES, LogIdentity, Segment};
 use super::shared::Recovered;
 
@@ -46,15 +45,6 @@ pub(super) struct Recovery<'a> {
     /// The log was made durable up to here by this pass.
     settled: LogPosition,
     records: u64,
-}
-
-/// What stands behind the end of the log.
-struct Remains {
-    /// Anything but zeros.
-    dirty: bool,
-    records: u64,
-    /// The segment behind the last one: in waiting, if nothing is dirty.
-    next: Option<Segment>,
 }
 
 /// Numbers of the segments in `dir`, ascending. Removes what an unfinished creation left.
@@ -199,8 +189,8 @@ impl<'a> Recovery<'a> {
     ) -> Result<(Option<Segment>, Option<Cut>), LogError> {
         let at = LogPosition::new(last.index, last.end as u64);
         let torn = without_trailing_zeros(&last.data[last.end..]);
-        let remains = self.assess(at, last, later)?;
-        let next = remains.next.filter(|_| !remains.dirty);
+        let (remains, next) = self.assess(at, last, later)?;
+        let next = next.filter(|_| !remains.dirty);
         let later = later.get(usize::from(next.is_some())..).unwrap_or_default();
         // Last first: a crash on the way leaves a tail that is judged as this one was.
         for index in later.iter().rev() {
@@ -223,57 +213,25 @@ impl<'a> Recovery<'a> {
         Ok((None, Some(cut)))
     }
 
-    /// Looks at all that stands behind `at`, the end of what is valid in segment `last`.
-    fn assess(&self, at: LogPosition, last: &Scan, later: &[u64]) -> Result<Remains, LogError> {
-        let data = &last.data[..];
-        let dirty = !is_zero(&data[last.end..]);
-        let mut remains = Remains { dirty, records: 0, next: None };
-        let mut hole = lost_sector(data, last.end, data.len());
-        if dirty {
-            let first_valid = FrameFinder::new(at.segment, data, last.end).next();
-            let limit = first_valid.map_or(data.len(), |found| found.offset);
-            hole = lost_sector(data, last.end, limit);
-            self.judge_frames(at, (at.segment, data), last.end, hole, &mut remains)?;
-        }
-        for &index in later {
-            let (file, data) = load(self.fs, self.dir, self.identity, index)?;
-            if !is_zero(&data[HEADER_LEN..]) {
-                remains.dirty = true;
-                self.judge_frames(at, (index, &data), HEADER_LEN, hole, &mut remains)?;
-            }
-            let segment = Segment { index, file, bytes: data.len() as u64 };
-            remains.next.get_or_insert(segment);
-        }
-        Ok(remains)
-    }
-
-    /// Refuses to cut at `at` if a valid frame of a segment shows that this is damage.
-    fn judge_frames(
+    /// Looks at all that stands behind `at`, the end of what is valid in segment `last`. Refuses to cut
+    /// there if anything shows that this is damage. Returns the first later segment, too.
+    fn assess(
         &self,
         at: LogPosition,
-        (index, data): (u64, &[u8]),
-        from: usize,
-        hole: bool,
-        remains: &mut Remains,
-    ) -> Result<(), LogError> {
-        for found in FrameFinder::new(index, data, from) {
-            let there = LogPosition::new(index, found.offset as u64);
-            let damaged = |what| {
-                Err(LogError::Damaged { path: self.path(at.segment), offset: at.offset, what })
-            };
-            if !hole {
-                return damaged(format!("a valid record follows at {there}"));
-            }
-            match found.frame {
-                Decoded::Control(control) if control.durable > at => {
-                    let durable = control.durable;
-                    return damaged(format!("{there} says the log was durable up to {durable}"));
-                }
-                Decoded::Control(_) => {}
-                _ => remains.records += 1,
-            }
+        last: &Scan,
+        later: &[u64],
+    ) -> Result<(Remains, Option<Segment>), LogError> {
+        let path = self.path(at.segment);
+        let damaged = |what| LogError::Damaged { path: path.clone(), offset: at.offset, what };
+        let mut remains = Remains::behind(at, &last.data).map_err(damaged)?;
+        let mut next = None;
+        for &index in later {
+            let (file, data) = load(self.fs, self.dir, self.identity, index)?;
+            remains.look_at(index, &data).map_err(damaged)?;
+            let segment = Segment { index, file, bytes: data.len() as u64 };
+            next.get_or_insert(segment);
         }
-        Ok(())
+        Ok((remains, next))
     }
 
     /// Zeros what stands behind a seal: no write ever put it there, and nothing reads it.

@@ -10,10 +10,7 @@ use super::error::LogError;
 use super::frame::{CONTROL_BYTES, ControlKind, Decoded, HEAD_BYTES, Head, decode};
 use super::fs::{LogFile, LogFs};
 use super::position::LogPosition;
-use super::segment::{self, HEADER_BYTES, LogIdentity};
-
-pub(super) const HEADER_LEN: usize = 4096;
-const _: () = assert!(HEADER_LEN as u64 == HEADER_BYTES);
+use super::segment::{self, HEADER_LEN, LogIdentity};
 
 /// Why the log's owner does not accept a record.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,8 +16,9 @@ use super::fs::{LogFile, LogFs, is_no_space};
 use super::position::SEGMENT_INDEX_MAX;
 
 /// Bytes before the first frame.
-pub(super) const HEADER_BYTES: u64 = 4096;
-const HEADER_LEN: usize = 4096;
+pub(super) const HEADER_BYTES: u64 = HEADER_LEN as u64;
+/// The same as a length in memory.
+pub(super) const HEADER_LEN: usize = 4096;
 const CRC_AT: usize = HEADER_LEN - 4;
 const MAGIC: &[u8; 8] = b"FDHTBLOG";
 /// Version of the header, the framing and the control frames.
@@ -144,6 +145,13 @@ fn encode_header(identity: &LogIdentity, index: u64) -> [u8; HEADER_LEN] {
     header
 }
 
+/// What a segment says it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) identity: LogIdentity,
+    pub(super) index: u64,
+}
+
 /// Checks that `bytes`, the start of the file at `path`, is the header of segment `index` of this
 /// log.
 pub(super) fn check_header(
@@ -152,6 +160,11 @@ pub(super) fn check_header(
     identity: &LogIdentity,
     index: u64,
 ) -> Result<(), LogError> {
+    check_identity(&read_header(bytes, path)?, path, identity, index)
+}
+
+/// Reads the header at the start of `bytes`, those of the file at `path`, whosever it is.
+pub(super) fn read_header(bytes: &[u8], path: &Path) -> Result<Header, LogError> {
     let damaged = |offset: u64, what: &str| LogError::Damaged {
         path: path.to_owned(),
         offset,
@@ -172,18 +185,33 @@ pub(super) fn check_header(
         return Err(damaged(0, "the checksum of the segment header is wrong"));
     }
     let store = u128::from_le_bytes(header[12..28].try_into().expect("a slice of 16 bytes"));
-    let file_index = u64::from_le_bytes(header[36..44].try_into().expect("a slice of 8 bytes"));
+    let index = u64::from_le_bytes(header[36..44].try_into().expect("a slice of 8 bytes"));
+    let identity = LogIdentity {
+        store: StoreId(store),
+        cluster: ClusterId(u32_at(header, 28)),
+        node: NodeId(u32_at(header, 32)),
+    };
+    Ok(Header { identity, index })
+}
+
+/// Checks that the segment at `path` is segment `index` of the log with this identity.
+pub(super) fn check_identity(
+    header: &Header,
+    path: &Path,
+    identity: &LogIdentity,
+    index: u64,
+) -> Result<(), LogError> {
     let foreign = |what, expected: String, found: String| {
         if expected == found {
             return Ok(());
         }
         Err(LogError::Foreign { path: path.to_owned(), what, expected, found })
     };
-    let (cluster, node) = (ClusterId(u32_at(header, 28)), NodeId(u32_at(header, 32)));
-    foreign("cluster", identity.cluster.to_string(), cluster.to_string())?;
-    foreign("node", identity.node.to_string(), node.to_string())?;
-    foreign("store", identity.store.to_string(), StoreId(store).to_string())?;
-    foreign("segment", index.to_string(), file_index.to_string())
+    let found = &header.identity;
+    foreign("cluster", identity.cluster.to_string(), found.cluster.to_string())?;
+    foreign("node", identity.node.to_string(), found.node.to_string())?;
+    foreign("store", identity.store.to_string(), found.store.to_string())?;
+    foreign("segment", index.to_string(), header.index.to_string())
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

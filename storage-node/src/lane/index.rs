@@ -1,8 +1,10 @@
 //! Where in the log the records of one lane stand: sparse marks, from which a record is found by
 //! reading on a little.
 //!
-//! A stream's first record has a mark, then every [`MARK_EVERY`]th, and the first in each segment of
-//! the log, so that releasing segments never takes the mark of a record that is left.
+//! A stream's first record has a mark, then every [`MARK_EVERY`]th, the first that stands
+//! [`MARK_BYTES`] behind the last mark, and the first in each segment of the log, so that releasing
+//! segments never takes the mark of a record that is left. So a record is found by reading less than
+//! [`MARK_BYTES`] in front of it, however many records of other lanes stand between its own.
 
 use std::collections::VecDeque;
 
@@ -13,8 +15,13 @@ use crate::replication::position::Position;
 
 /// Numbers from one mark of a stream to the next in the same segment.
 const MARK_EVERY: u64 = 64;
+/// Bytes of the log from one mark of a stream to its first record that gets another one. Less than
+/// what one pass of the catch-up thread reads, or a pass that begins at a mark might end before the
+/// record, and so would all that follow.
+const MARK_BYTES: u64 = 8 << 20;
 
-/// See the module. A mark takes 24 bytes.
+/// See the module. A mark takes 24 bytes. There are at most one for each 64 records and one for each
+/// 8 MiB of log and lane that writes: 512 for a lane in the 4 GiB that are usually kept.
 #[derive(Debug, Default)]
 pub struct StreamIndex {
     /// Oldest stream first; few, and the last is nearly always the one in question.
@@ -35,8 +42,7 @@ impl StreamIndex {
             Ok(place) => {
                 let Some((_, marks)) = self.streams.get_mut(place) else { return };
                 let due = marks.back().is_none_or(|(lsn, before)| {
-                    at.lsn.0 >= lsn.0 + MARK_EVERY
-                        || (at.lsn > *lsn && log.segment > before.segment)
+                    at.lsn.0 >= lsn.0 + MARK_EVERY || (at.lsn > *lsn && is_far(*before, log))
                 });
                 if due {
                     marks.push_back((at.lsn, log));
@@ -76,6 +82,11 @@ impl StreamIndex {
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
+}
+
+/// Whether too much log lies between a mark and a record behind it.
+fn is_far(mark: LogPosition, log: LogPosition) -> bool {
+    log.segment > mark.segment || log.offset >= mark.offset + MARK_BYTES
 }
 
 #[cfg(test)]
@@ -119,12 +130,13 @@ mod tests {
     }
 
     proptest! {
-        /// Between a mark and the record that is looked for stand fewer than 64 of the stream, in
-        /// one segment; and every record whose segment is left is found.
+        /// Between a mark and the record that is looked for stand fewer than 64 of the stream, and
+        /// less than 8 MiB, in one segment; and every record whose segment is left is found.
         #[test]
         fn every_record_that_is_left_is_near_its_mark(
             steps in prop::collection::vec((1..4u64, 1..40u64, prop::bool::weighted(0.05)), 1..60),
             keep in 1..6u64,
+            record_bytes in prop::sample::select(vec![100, 50_000, 3_000_000, 20_000_000]),
         ) {
             let mut index = StreamIndex::default();
             let (mut log, mut all) = (LogPosition::new(1, 4096), Vec::new());
@@ -138,7 +150,7 @@ mod tests {
                     index.note(at(epoch, *next), log);
                     all.push((at(epoch, *next), log));
                     *next += 1;
-                    log.offset += 100;
+                    log.offset += record_bytes;
                 }
             }
             index.release(LogPosition::new(keep, 4096));
@@ -148,6 +160,7 @@ mod tests {
                 if let Some((lsn, mark)) = found {
                     prop_assert!(lsn <= at.lsn && at.lsn.0 - lsn.0 < MARK_EVERY);
                     prop_assert!(mark <= log && mark.segment == log.segment);
+                    prop_assert!(log.offset - mark.offset < MARK_BYTES);
                 }
             }
         }

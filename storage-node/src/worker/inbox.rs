@@ -23,7 +23,7 @@ use crate::worker::group::OpenedGroup;
 use crate::worker::status::{DigestAsk, GroupStatus};
 
 /// How often flushes, expiry and back-pressure are looked at.
-const TICK: Duration = Duration::from_millis(50);
+pub const TICK: Duration = Duration::from_millis(50);
 /// How often the protocol's timers are looked at.
 const TIMERS: Duration = Duration::from_millis(10);
 

@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// clocks that are followed may differ, and a heartbeat takes.
 const CLOCK_MARGIN_MS: u64 = 2 * HLC_AHEAD_MS_MAX + 1_000;
 /// The end of the log is kept in any case.
-const LOG_KEPT_BYTES: u64 = 64 << 20;
+pub const LOG_KEPT_BYTES: u64 = 64 << 20;
 
 impl Core {
     /// Once a tick.
@@ -186,10 +186,15 @@ impl Core {
 
     /// How long a writer waits before its next turn.
     pub(crate) fn pause(&self) -> Duration {
-        let (used, budget) = (self.memtable_bytes, self.shared.limits.memtable_bytes);
-        // Two budgets' worth is normal while one memtable is filled and the other flushed.
-        let over = used.saturating_sub(2 * budget);
-        let tenths = u32::try_from(over * 10 / budget.max(1)).unwrap_or(u32::MAX);
-        PAUSE_STEP.saturating_mul(tenths).min(PAUSE_MAX)
+        write_pause(self.memtable_bytes, self.shared.limits.memtable_bytes)
     }
+}
+
+/// How long a writer waits before its next turn while memtables take `used` of `budget` bytes.
+#[must_use]
+pub fn write_pause(used: usize, budget: usize) -> Duration {
+    // Two budgets' worth is normal while one memtable is filled and the other flushed.
+    let over = used.saturating_sub(2 * budget);
+    let tenths = u32::try_from(over * 10 / budget.max(1)).unwrap_or(u32::MAX);
+    PAUSE_STEP.saturating_mul(tenths).min(PAUSE_MAX)
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Opened, bodies, body, dir, open, segment_path};
+use crate::support::{Opened, agree, bodies, body, dir, inspect, open, segment_path};
 use storage_node::binlog::{LogError, LogFs, LogPosition, MemFs};
 
 /// The files of a log, to put on fresh disks with changes.
@@ -48,7 +48,10 @@ impl Image {
     /// Opens a log of which one byte was changed and judges the outcome.
     fn judge(&self, fs: &MemFs, path: &Path, offset: usize) -> Outcome {
         let story = format!("{} offset {offset}", path.display());
-        match open(fs) {
+        let seen = inspect(fs);
+        let start = open(fs);
+        agree(&seen, &start, &story);
+        match start {
             Err(error) => {
                 let text = error.to_string();
                 let named = self.files.keys().any(|file| text.contains(file.to_str().unwrap()));

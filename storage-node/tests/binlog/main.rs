@@ -4,5 +4,10 @@
 mod basics;
 mod damage;
 mod errors;
+mod find;
+mod golden;
+mod inspect;
 mod power_cut;
+mod refusals;
 mod support;
+mod watched;

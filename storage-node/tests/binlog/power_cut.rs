@@ -1,7 +1,7 @@
 //! I1 for the log: whatever a sync confirmed is there after a power cut at any sync, in every mode,
 //! and what is there is a prefix of what was appended.
 
-use crate::support::{Opened, bodies, body, open};
+use crate::support::{Opened, agree, bodies, body, inspect, open};
 use storage_node::binlog::{MemFs, PowerCut};
 
 /// What a script that the power cut short had done.
@@ -62,7 +62,10 @@ fn a_power_cut_at_any_sync_loses_no_confirmed_record_and_invents_none() {
 /// Opens what the power cut left, goes on, cuts again, and looks once more: what recovery wrote and
 /// what it cut must not come back.
 fn check(found: &MemFs, script: &Script, story: &str) {
-    let opened = open(found).unwrap_or_else(|error| panic!("{story}: {error}"));
+    let seen = inspect(found);
+    let start = open(found);
+    agree(&seen, &start, story);
+    let opened = start.unwrap_or_else(|error| panic!("{story}: {error}"));
     let recovered = bodies(&opened.records);
     assert!(recovered.len() >= script.confirmed, "{story}: lost a confirmed record");
     assert_eq!(recovered[..], script.appended[..recovered.len()], "{story}");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::ids::{ClusterId, NodeId, StoreId};
 use storage_node::binlog::{
-    AppendReceipt, Batch, Log, LogError, LogFs, LogIdentity, LogOptions, LogPosition, MemFs,
-    RecoveryReport, SEGMENT_BYTES_MIN, SyncEvent, WhenAbsent,
+    AppendReceipt, Batch, Content, Cut, Flaw, Found, Inspector, Log, LogError, LogFs, LogIdentity,
+    LogOptions, LogPosition, MemFs, RecoveryReport, SEGMENT_BYTES_MIN, SyncEvent, WhenAbsent,
 };
 
 pub(crate) const IDENTITY: LogIdentity = LogIdentity {
@@ -142,4 +142,65 @@ pub(crate) fn body(number: usize, bytes: usize) -> Vec<u8> {
 
 pub(crate) fn bodies(records: &Records) -> Vec<Vec<u8>> {
     records.iter().map(|(_, body)| body.clone()).collect()
+}
+
+/// What an [`Inspector`] found in a log.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) segments: Vec<u64>,
+    pub(crate) records: Records,
+    pub(crate) seals: u64,
+    /// Texts of what a start would refuse.
+    pub(crate) refused: Vec<String>,
+    /// What a start would cut.
+    pub(crate) torn: Option<Cut>,
+    pub(crate) stray: Option<LogPosition>,
+    pub(crate) end: Option<LogPosition>,
+}
+
+impl Seen {
+    pub(crate) fn of(inspector: Inspector) -> Self {
+        let mut seen = Self::default();
+        for found in inspector {
+            match found {
+                Found::Segment(file) => seen.segments.push(file.index),
+                Found::Frame(frame) => match frame.content {
+                    Content::Record(body) => seen.records.push((frame.at, body.to_vec())),
+                    Content::Seal(_) => seen.seals += 1,
+                    Content::Mark(_) => {}
+                },
+                Found::Flaw(Flaw::Refused(error)) => seen.refused.push(error.to_string()),
+                Found::Flaw(Flaw::TornEnd { at, records, .. }) => {
+                    assert!(seen.torn.replace(Cut { at, records }).is_none(), "a log has one end");
+                }
+                Found::Flaw(Flaw::Stray { at, .. }) => seen.stray = Some(at),
+                Found::End(at) => assert!(seen.end.replace(at).is_none(), "a log has one end"),
+            }
+        }
+        seen
+    }
+}
+
+/// Looks at the log of this node without changing it.
+pub(crate) fn inspect(fs: &MemFs) -> Seen {
+    Seen::of(Inspector::of_folder(Arc::new(fs.clone()), &dir(), Some(IDENTITY)))
+}
+
+/// A start must say of the log what looking at it said before.
+#[track_caller]
+pub(crate) fn agree(seen: &Seen, start: &Result<Opened, LogError>, story: &str) {
+    match start {
+        Err(error) => {
+            let text = error.to_string();
+            assert!(seen.refused.contains(&text), "{story}: {text} is not in {:?}", seen.refused);
+        }
+        // These tests make a log where there is none.
+        Ok(opened) if seen.segments.is_empty() => assert!(opened.records.is_empty(), "{story}"),
+        Ok(opened) => {
+            assert_eq!(seen.refused, [""; 0], "{story}");
+            assert_eq!(seen.torn, opened.report.cut, "{story}");
+            assert_eq!(seen.end, Some(opened.report.end), "{story}");
+            assert_eq!(seen.records, opened.records, "{story}");
+        }
+    }
 }

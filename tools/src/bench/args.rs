@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, value_parser};
 
+use super::engine::EngineArgs;
 use super::workload::Mix;
 use crate::cli::Output;
 
@@ -36,6 +37,9 @@ pub(super) enum Action {
     /// group of two servers, kill one, write, start it again, and print a Markdown table. Exit
     /// status 1 as for `failover`.
     Return(ReturnArgs),
+    /// Measure the storage engine in this process, without network and replication, beside plain redb
+    /// on the same data, and print Markdown tables with the targets. Missed targets are no error.
+    Engine(Box<EngineArgs>),
 }
 
 /// Whose CPU time is measured.

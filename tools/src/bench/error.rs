@@ -42,6 +42,12 @@ pub(crate) enum BenchError {
     /// The measurement is there, and it found what must not be.
     #[error("found {0}")]
     Found(String),
+    /// The engine or what it is compared with does not do what it was asked.
+    #[error("cannot {what}: {reason}")]
+    Engine { what: String, reason: String },
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Usage(String),
     /// Threads or a runtime.
     #[error("cannot start a thread or its event loop: {0}")]
     System(#[from] io::Error),
@@ -52,13 +58,14 @@ impl BenchError {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Connect { .. } | Self::Lost { .. } | Self::Silent { .. } => STATUS_UNREACHABLE,
-            Self::WhoseCpu => STATUS_USAGE,
+            Self::WhoseCpu | Self::Usage(_) => STATUS_USAGE,
             Self::Garbage { .. }
             | Self::Listen { .. }
             | Self::Process { .. }
             | Self::NoPids(_)
             | Self::Child { .. }
             | Self::Cluster { .. }
+            | Self::Engine { .. }
             | Self::Found(_)
             | Self::System(_) => STATUS_PROBLEM,
         }

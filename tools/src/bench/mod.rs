@@ -4,7 +4,8 @@
 //! depend on how much of the machine the loader and the neighbours take. The loader does as little
 //! as it can: one thread, one task per connection, replies stepped over and not decoded.
 //!
-//! It talks to the sockets directly and shares nothing with the servers it is compared with.
+//! It talks to the sockets directly and shares nothing with the servers it is compared with. `engine`
+//! is the exception: it measures a part of the servers' code inside this process.
 //!
 //! `replicas`, `failover` and `return` start clusters of their own, as `fdht dev` in temporary
 //! folders, and end and remove them however they end themselves.
@@ -16,6 +17,7 @@ mod comeback;
 mod connection;
 mod cpu;
 mod echo;
+mod engine;
 mod error;
 mod failover;
 mod floor;

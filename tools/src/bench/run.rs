@@ -1,7 +1,7 @@
 //! Which measurement was asked for.
 
 use super::args::{Action, BenchArgs};
-use super::{BenchError, comeback, echo, failover, floor, relay, replicas, report};
+use super::{BenchError, comeback, echo, engine, failover, floor, relay, replicas, report};
 
 /// Runs a `bench` command.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), BenchError> {
@@ -13,5 +13,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), BenchError> {
         Action::Replicas(args) => replicas::replicas(args),
         Action::Failover(args) => failover::failover(args),
         Action::Return(args) => comeback::comeback(args),
+        Action::Engine(args) => engine::engine(args),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn cells(side: &[Sample]) -> String {
 }
 
 /// The median of one figure over the rounds.
-pub(super) fn median(side: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
+pub(super) fn median<T>(side: &[T], of: impl Fn(&T) -> f64) -> f64 {
     let mut values: Vec<f64> = side.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()

@@ -18,6 +18,11 @@ impl Mix {
     /// Only SET.
     pub(super) const SET: Self = Self { set_percent: 100 };
 
+    /// How many percent of the requests are SET.
+    pub(super) fn set_percent(self) -> u8 {
+        self.set_percent
+    }
+
     /// For people: `GET`, `SET`, `20% SET`.
     pub(super) fn name(self) -> String {
         match self.set_percent {
@@ -58,7 +63,7 @@ pub(super) enum Keys {
 pub(super) struct Workload {
     mix: Mix,
     keys: Keys,
-    random: u64,
+    random: Random,
     get: Template,
     set: Template,
 }
@@ -99,8 +104,7 @@ impl Workload {
         Self {
             mix,
             keys,
-            // Never zero, and far apart for seeds that are close.
-            random: (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            random: Random::new(seed),
             get: Template::new([b"GET", &key], None),
             set: Template::new([b"SET", &key], Some(&value)),
         }
@@ -111,7 +115,7 @@ impl Workload {
         let key = match &mut self.keys {
             Keys::Random(count) => {
                 let count = *count;
-                self.next_random() % count
+                self.random.next() % count
             }
             Keys::Sequence(next, end) if *next < *end => {
                 *next += 1;
@@ -122,20 +126,35 @@ impl Workload {
         let is_set = match self.mix.set_percent {
             0 => false,
             100 => true,
-            percent => self.next_random() % 100 < u64::from(percent),
+            percent => self.random.next() % 100 < u64::from(percent),
         };
         let template = if is_set { &self.set } else { &self.get };
         template.put(to, key);
         true
     }
+}
 
-    /// xorshift64*.
-    fn next_random(&mut self) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
+/// Random numbers, cheap and the same for the same seed: xorshift64*.
+#[derive(Debug, Clone)]
+pub(super) struct Random(u64);
+
+impl Random {
+    /// Bits of a number.
+    pub(super) const BITS: u32 = 48;
+
+    /// The numbers of a seed.
+    pub(super) fn new(seed: u64) -> Self {
+        // Never zero, and far apart for seeds that are close.
+        Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next number.
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
         // The upper bits are the good ones.
-        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> (u64::BITS - Self::BITS)
     }
 }
 
