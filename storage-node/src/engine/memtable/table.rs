@@ -138,6 +138,8 @@ pub(in crate::engine) struct Memtable {
     /// Memory of what does not know its own.
     other_bytes: usize,
     has_headers: bool,
+    /// Whether an object was ever marked as done.
+    has_done: bool,
     scratch: Vec<u8>,
 }
 
@@ -271,6 +273,13 @@ impl Memtable {
         if suffix == HEADER_SUFFIX {
             self.has_headers = true;
         }
+        if self.has_done && origin == Origin::Log {
+            // It may hide what the pass that found the object clean took for live.
+            let garbage = &mut self.marks_mut(number).garbage;
+            if *garbage == GarbageMark::Done {
+                *garbage = GarbageMark::Unchanged;
+            }
+        }
         Some(number)
     }
 
@@ -356,6 +365,7 @@ impl Memtable {
     /// Sets the object's garbage mark and returns the one it had.
     pub(in crate::engine) fn mark(&mut self, prefix: &[u8], mark: GarbageMark) -> GarbageMark {
         let number = self.number(prefix);
+        self.has_done |= mark == GarbageMark::Done;
         std::mem::replace(&mut self.marks_mut(number).garbage, mark)
     }
 

@@ -290,6 +290,17 @@ fn a_field_that_arrives_late_under_an_expired_header_is_not_counted_for_ever() {
     lane.quiet();
 }
 
+#[test]
+fn a_clean_object_is_looked_at_again_when_something_hides_its_fields_later() {
+    let replaced = Write::put(object(NAMES[0]).field(b"c"), b"5", true);
+    let mut steps = vec![one(hset(b"c")), one(set(Expiry::Never)), one(replaced)];
+    steps.extend([Step::Follow(3), one(set(Expiry::Never))]);
+    steps.extend([Step::BeginFlush { server: 1 }, Step::FinishFlush { server: 1 }]);
+    // The pass ends before the last write comes, and what it found is not flushed yet.
+    steps.push(Step::Reclaim { server: 1, slice: 1, behind_ms: 0 });
+    follow(&steps);
+}
+
 fn writes() -> impl Strategy<Value = Write<'static>> {
     let field = prop_oneof![
         2 => Just(Field::Unnamed),
