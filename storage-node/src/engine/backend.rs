@@ -9,8 +9,8 @@
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
@@ -31,7 +31,10 @@ pub(crate) struct BackendState(Arc<Flags>);
 struct Flags {
     failed: AtomicBool,
     full: AtomicBool,
-    fenced: AtomicBool,
+    /// A write or a sync failed, and not because the disk is full.
+    broke: AtomicBool,
+    /// Whoever changes the file holds it for reading meanwhile.
+    fenced: RwLock<bool>,
 }
 
 impl BackendState {
@@ -45,21 +48,36 @@ impl BackendState {
         self.0.full.load(Ordering::Acquire)
     }
 
-    /// Lets nothing more through: the file is about to be opened again.
-    pub(crate) fn fence(&self) {
-        self.0.fenced.store(true, Ordering::Release);
+    /// Whether nothing failed but reads, or writes for which the disk had no room: what was to be
+    /// written may be tried again on the file opened again.
+    pub(crate) fn may_try_again(&self) -> bool {
+        self.has_failed() && !self.0.broke.load(Ordering::Acquire)
     }
 
-    fn check(&self) -> io::Result<()> {
-        if self.0.fenced.load(Ordering::Acquire) {
+    /// Lets nothing more through: the file is about to be opened again. Waits for a write that is
+    /// under way, which could otherwise meet what is written after that.
+    pub(crate) fn fence(&self) {
+        *self.0.fenced.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    fn unless_fenced<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let fenced = self.0.fenced.read().unwrap_or_else(PoisonError::into_inner);
+        if *fenced {
             return Err(io::Error::other("the file was opened again after an error"));
         }
-        Ok(())
+        call()
     }
 
-    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+    fn note_read<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        self.0.failed.fetch_or(result.is_err(), Ordering::AcqRel);
+        result
+    }
+
+    fn note_write<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result {
-            self.0.full.fetch_or(crate::files::is_no_space(error), Ordering::AcqRel);
+            let full = crate::files::is_no_space(error);
+            self.0.full.fetch_or(full, Ordering::AcqRel);
+            self.0.broke.fetch_or(!full, Ordering::AcqRel);
             self.0.failed.store(true, Ordering::Release);
         }
         result
@@ -105,35 +123,32 @@ fn storage(error: io::Error) -> DatabaseError {
 
 impl StorageBackend for FileBackend {
     fn len(&self) -> io::Result<u64> {
-        self.state.check()?;
-        self.state.note(self.file.size())
+        self.state.unless_fenced(|| self.state.note_read(self.file.size()))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.state.check()?;
-        let read = self.file.read_exact_at(out, offset);
-        let read = match read {
+        self.state.unless_fenced(|| Ok(()))?;
+        let read = match self.file.read_exact_at(out, offset) {
             Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
                 tracing::warn!(%error, offset, "a read of a redb file failed and is tried again");
                 self.file.read_exact_at(out, offset)
             }
             other => other,
         };
-        self.state.note(read)
+        self.state.note_read(read)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.state.check()?;
-        self.state.note(self.file.set_len(len))
+        self.state.unless_fenced(|| self.state.note_write(self.file.set_len(len)))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.state.check()?;
-        self.state.note(self.file.sync_data())
+        // Nobody waits for a disk here: that it is synced once more does no harm.
+        self.state.unless_fenced(|| Ok(()))?;
+        self.state.note_write(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.state.check()?;
-        self.state.note(self.file.write_all_at(data, offset))
+        self.state.unless_fenced(|| self.state.note_write(self.file.write_all_at(data, offset)))
     }
 }

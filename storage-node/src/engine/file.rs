@@ -40,6 +40,13 @@ struct Handle {
     state: BackendState,
 }
 
+/// A database that is or was open, for whoever uses it for a while.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) database: Arc<Database>,
+    pub(super) state: BackendState,
+}
+
 /// What a file says about itself.
 #[derive(Debug)]
 pub(super) struct FileState {
@@ -151,14 +158,11 @@ impl GroupFile {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The database. After an error it refuses everything.
-    pub(super) fn database(&self) -> Result<Arc<Database>, redb::Error> {
-        self.handle().database.clone().ok_or(redb::Error::DatabaseClosed)
-    }
-
-    /// Whether the last error was that the disk is full.
-    pub(super) fn was_full(&self) -> bool {
-        self.handle().state.was_full()
+    /// The database as it is open now. After an error it refuses everything.
+    pub(super) fn opened(&self) -> Result<Opened, redb::Error> {
+        let handle = self.handle();
+        let database = handle.database.clone().ok_or(redb::Error::DatabaseClosed)?;
+        Ok(Opened { database, state: handle.state.clone() })
     }
 
     /// Opens the file again if the database refuses everything after an error: redb returns to the
@@ -169,26 +173,35 @@ impl GroupFile {
 
     /// What the file says about itself now.
     pub(super) fn state(&self) -> Result<FileState, EngineError> {
-        let database = guarded(&self.path, "read", || self.database())?;
-        Meta::read(&self.path, &database)?.state()
+        self.look(|opened| Meta::read(&self.path, &opened.database)?.state())
+    }
+
+    /// Looks at the file; once more, opened again, if the database failed meanwhile, which it does for
+    /// everybody when it does for one.
+    fn look<T>(&self, look: impl Fn(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        self.reopen_if_failed()?;
+        let opened = guarded(&self.path, "read", || self.opened())?;
+        match look(&opened) {
+            Err(_) if opened.state.has_failed() => {
+                self.reopen_if_failed()?;
+                look(&guarded(&self.path, "read", || self.opened())?)
+            }
+            other => other,
+        }
     }
 
     /// A view of the file as it is now. Whoever keeps it across a flush makes the file grow.
     pub(super) fn reader(self: &Arc<Self>) -> Result<FileReader, EngineError> {
-        self.reopen_if_failed()?;
-        let (database, state) = {
-            let handle = self.handle();
-            (handle.database.clone(), handle.state.clone())
-        };
-        guarded(&self.path, "read", || {
-            let database = database.ok_or(redb::Error::DatabaseClosed)?;
-            let read = database.begin_read()?;
-            Ok(FileReader {
-                file: Arc::clone(self),
-                state,
-                records: read.open_table(RECORDS)?,
-                expiry: read.open_table(EXPIRY)?,
-                garbage: read.open_table(GARBAGE)?,
+        self.look(|opened| {
+            guarded(&self.path, "read", || {
+                let read = opened.database.begin_read()?;
+                Ok(FileReader {
+                    file: Arc::clone(self),
+                    state: opened.state.clone(),
+                    records: read.open_table(RECORDS)?,
+                    expiry: read.open_table(EXPIRY)?,
+                    garbage: read.open_table(GARBAGE)?,
+                })
             })
         })
     }
@@ -272,15 +285,13 @@ impl FileReader {
         !self.state.has_failed()
     }
 
-    /// Reads from the records; once more, from the file opened again, if the disk failed meanwhile.
-    fn read<T>(
-        &self,
-        read: impl Fn(&ReadOnlyTable<Bytes, Bytes>) -> Result<T, redb::Error>,
-    ) -> Result<T, EngineError> {
-        match guarded(&self.file.path, "read", || read(&self.records)) {
+    /// Reads; once more, from the file opened again, if the database failed meanwhile. What the file
+    /// has gained since is in the memtable that is being flushed, and hidden by it.
+    fn read<T>(&self, read: impl Fn(&Self) -> Result<T, redb::Error>) -> Result<T, EngineError> {
+        match guarded(&self.file.path, "read", || read(self)) {
             Err(_) if !self.is_live() => {
                 let again = self.file.reader()?;
-                guarded(&self.file.path, "read", || read(&again.records))
+                guarded(&self.file.path, "read", || read(&again))
             }
             other => other,
         }
@@ -291,8 +302,8 @@ impl FileReader {
         &self,
         key: &[u8],
     ) -> Result<Option<AccessGuard<'static, Bytes>>, EngineError> {
-        let found = self.read(|records| {
-            let found = records.get(key)?;
+        let found = self.read(|reader| {
+            let found = reader.records.get(key)?;
             // It is in here that damage of the page may panic.
             if let Some(guard) = &found {
                 let _ = guard.value();
@@ -307,9 +318,16 @@ impl FileReader {
 
     /// The records from a physical key on.
     pub(super) fn records_from(&self, from: &[u8]) -> Result<FileRecords<'_>, EngineError> {
-        let bounds = (Bound::Included(from), Bound::Unbounded);
-        let range = self.read(|records| Ok(records.range::<&[u8]>(bounds)?))?;
-        Ok(FileRecords { path: &self.file.path, range })
+        let (range, state) = self.range(Bound::Included(from))?;
+        Ok(FileRecords { reader: self, state, range, last: from.to_vec(), is_begun: false })
+    }
+
+    /// The records behind a bound, and the state of the database that they come from.
+    fn range(&self, from: Bound<&[u8]>) -> Result<(RecordRange, BackendState), EngineError> {
+        self.read(|reader| {
+            let range = reader.records.range::<&[u8]>((from, Bound::Unbounded))?;
+            Ok((range, reader.state.clone()))
+        })
     }
 
     /// Up to `max` keys of the expiry index behind `after` that are due.
@@ -320,7 +338,7 @@ impl FileReader {
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let end = now_ms.saturating_add(1).to_be_bytes();
-        keys_between(&self.file.path, &self.expiry, after, Bound::Excluded(&end), max)
+        self.read(|reader| keys_between(&reader.expiry, after, Bound::Excluded(&end), max))
     }
 
     /// Up to `max` keys of the garbage index behind `after`.
@@ -329,7 +347,7 @@ impl FileReader {
         after: &[u8],
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
-        keys_between(&self.file.path, &self.garbage, after, Bound::Unbounded, max)
+        self.read(|reader| keys_between(&reader.garbage, after, Bound::Unbounded, max))
     }
 
     /// The file, for errors about what was read from it.
@@ -339,25 +357,29 @@ impl FileReader {
 }
 
 fn keys_between(
-    path: &Path,
     table: &ReadOnlyTable<Bytes, ()>,
     after: &[u8],
     end: Bound<&[u8]>,
     max: usize,
-) -> Result<Vec<Box<[u8]>>, EngineError> {
+) -> Result<Vec<Box<[u8]>>, redb::Error> {
     if matches!(end, Bound::Excluded(end) if after >= end) {
         return Ok(Vec::new());
     }
-    guarded(path, "read", || {
-        let range = table.range::<&[u8]>((Bound::Excluded(after), end))?;
-        range.take(max).map(|item| Ok(item?.0.value().into())).collect()
-    })
+    let range = table.range::<&[u8]>((Bound::Excluded(after), end))?;
+    range.take(max).map(|item| Ok(item?.0.value().into())).collect()
 }
+
+type RecordRange = Range<'static, Bytes, Bytes>;
 
 /// Records of the file in key order.
 pub(super) struct FileRecords<'r> {
-    path: &'r Path,
-    range: Range<'static, Bytes, Bytes>,
+    reader: &'r FileReader,
+    /// Of the database that `range` reads.
+    state: BackendState,
+    range: RecordRange,
+    /// The last key that was read; before the first, the one to begin with.
+    last: Vec<u8>,
+    is_begun: bool,
 }
 
 /// A key and a record of the file, with the pages they lie in.
@@ -366,7 +388,23 @@ pub(super) type FileRecord = (AccessGuard<'static, Bytes>, AccessGuard<'static, 
 impl FileRecords<'_> {
     /// The next record, not checked.
     pub(super) fn next(&mut self) -> Result<Option<FileRecord>, EngineError> {
-        guarded(self.path, "read", || {
+        let next = match self.step() {
+            Err(_) if self.state.has_failed() => {
+                self.go_on()?;
+                self.step()?
+            }
+            other => other?,
+        };
+        if let Some((key, _)) = &next {
+            self.last.clear();
+            self.last.extend_from_slice(key.value());
+            self.is_begun = true;
+        }
+        Ok(next)
+    }
+
+    fn step(&mut self) -> Result<Option<FileRecord>, EngineError> {
+        guarded(&self.reader.file.path, "read", || {
             let next = self.range.next().transpose()?;
             // It is in here that damage of the page may panic.
             if let Some((key, value)) = &next {
@@ -374,6 +412,14 @@ impl FileRecords<'_> {
             }
             Ok(next)
         })
+    }
+
+    /// Goes on behind the last record in the file opened again.
+    fn go_on(&mut self) -> Result<(), EngineError> {
+        let last = self.last.as_slice();
+        let from = if self.is_begun { Bound::Excluded(last) } else { Bound::Included(last) };
+        (self.range, self.state) = self.reader.file.reader()?.range(from)?;
+        Ok(())
     }
 }
 

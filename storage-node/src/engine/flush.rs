@@ -4,14 +4,16 @@
 //! with the records they count; the checkpoint goes with the last commit. A crash between two
 //! commits leaves data ahead of the checkpoint, which the replay of the log applies again.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use redb::Durability;
+use redb::{Database, Durability};
 
 use crate::engine::EngineError;
+use crate::engine::backend::BackendState;
 use crate::engine::before::Before;
 use crate::engine::chunk::{Chunk, Cursor, Limits};
-use crate::engine::file::{GroupFile, Totals, guarded};
+use crate::engine::file::{GroupFile, Opened, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
 use crate::engine::readers::Readers;
@@ -24,6 +26,8 @@ const PAGE_BYTES: u64 = 4_096;
 /// A frozen memtable on its way into the file.
 pub struct FlushJob {
     pub(super) file: Arc<GroupFile>,
+    /// The database that all of it goes to. If it is opened again meanwhile, the flush fails.
+    pub(super) opened: OnceCell<Opened>,
     pub(super) readers: Arc<Readers>,
     pub(super) table: Arc<Memtable>,
     pub(super) checkpoint: Checkpoint,
@@ -41,8 +45,11 @@ pub struct FlushDone {
 /// A flush that failed.
 pub(super) struct FlushFailed {
     pub(super) error: EngineError,
-    /// What the file counts now, if the flush can be tried again: only the disk was full.
+    /// What the file counts now, if the flush can be tried again: no sync failed, and no write but
+    /// for want of room.
     pub(super) again: Option<Totals>,
+    /// The disk is full, so that it may be tried as often as one likes.
+    pub(super) full: bool,
 }
 
 /// A memtable that is in the file, and what the worker had derived from it. Dropping one takes a
@@ -90,17 +97,19 @@ impl FlushJob {
 
     /// Opens the file again, so that reads go on. Some commits of the flush may be in it.
     fn failed(&self, error: EngineError) -> FlushFailed {
-        let was_full = self.file.was_full();
-        let state = self.file.reopen_if_failed().and_then(|()| self.file.state());
-        let again = match state {
-            Ok(state) if was_full => Some(state.totals),
+        // Asked of the database that the flush used: somebody may have opened the file again already.
+        let state = self.opened.get().map(|opened| &opened.state);
+        let may_try = state.is_some_and(BackendState::may_try_again);
+        let full = state.is_some_and(BackendState::was_full);
+        let again = match self.file.state() {
+            Ok(state) if may_try => Some(state.totals),
             Ok(_) => None,
             Err(error) => {
                 tracing::error!(%error, "not opened again after a flush failed");
                 None
             }
         };
-        FlushFailed { error, again }
+        FlushFailed { error, again, full }
     }
 
     fn write(&self) -> Result<Totals, redb::Error> {
@@ -118,8 +127,8 @@ impl FlushJob {
         totals: &mut Totals,
     ) -> Result<bool, redb::Error> {
         let budget = (self.options.cache_bytes as u64 / 2).max(PAGE_BYTES);
-        let database = self.file.database()?;
-        let before = Before::new(&database)?;
+        let database = self.database()?;
+        let before = Before::new(database)?;
         let mut write = database.begin_write()?;
         write.set_durability(Durability::Immediate)?;
         write.set_quick_repair(true);
@@ -139,7 +148,7 @@ impl FlushJob {
         drop(chunk);
         write.commit()?;
         if let Some(changes) = counted_later {
-            let before = Before::new(&database)?;
+            let before = Before::new(database)?;
             let write = database.begin_write()?;
             let mut chunk = Chunk::open(&write, before, &self.options, limits)?;
             chunk.put_counts(changes);
@@ -149,6 +158,14 @@ impl FlushJob {
         }
         self.readers.renew();
         Ok(last)
+    }
+
+    fn database(&self) -> Result<&Database, redb::Error> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(&opened.database);
+        }
+        let opened = self.file.opened()?;
+        Ok(&self.opened.get_or_init(|| opened).database)
     }
 
     /// What a record costs in changed pages, on average, besides its own bytes. N records spread

@@ -4,7 +4,7 @@
 //! [`FlushJob`], and takes the reader of the file away with each of its commits: a read transaction
 //! that lives on while others commit makes the file grow without bound.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,7 +77,10 @@ impl Layer {
     }
 }
 
-/// A flush that failed because the disk was full.
+/// So many flushes in a row may fail because the file could not be read, before the group stops.
+const UNREADABLE_MAX: u32 = 3;
+
+/// A flush that failed and is tried again.
 struct Retry {
     checkpoint: Checkpoint,
     /// Nobody has asked for it yet.
@@ -98,6 +101,8 @@ pub struct Store {
     pub(super) active: Layer,
     pub(super) frozen: Option<Layer>,
     retry: Option<Retry>,
+    /// Flushes in a row that failed because the file could not be read.
+    unreadable: u32,
     stopped: Option<String>,
     readers: Arc<Readers>,
     pub(super) reclaim: ReclaimState,
@@ -155,6 +160,7 @@ impl Store {
             hasher,
             frozen: None,
             retry: None,
+            unreadable: 0,
             stopped: None,
             reclaim: ReclaimState::default(),
         }
@@ -289,8 +295,8 @@ impl Store {
     /// to [`Self::finish_flush`].
     ///
     /// Nothing is to be done when the memtable is empty, while a flush is under way, or when the
-    /// group has stopped. A flush that failed because the disk was full is tried again, but not the
-    /// first time somebody asks: room is not made that fast.
+    /// group has stopped. A flush that failed because the disk was full, or could not be read, is tried
+    /// again, but not the first time somebody asks: room is not made that fast.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
         if self.stopped.is_some() {
             return None;
@@ -325,6 +331,7 @@ impl Store {
         Some(FlushJob {
             file: Arc::clone(&self.file),
             readers: Arc::clone(&self.readers),
+            opened: OnceCell::new(),
             table: Arc::clone(&self.frozen.as_ref()?.table),
             checkpoint,
             totals: self.totals.clone(),
@@ -334,10 +341,12 @@ impl Store {
     }
 
     /// Takes the result of the flush. After an error the frozen memtable stays for reads. If only the
-    /// disk was full, the flush can be tried again; else the group has [stopped](Self::stopped). What
-    /// the flush leaves over is for another thread to drop.
+    /// disk was full, or could not be read for once, the flush can be tried again; else the group has
+    /// [stopped](Self::stopped). What the flush leaves over is for another thread to drop.
     pub fn finish_flush(&mut self, done: FlushDone) -> Garbage {
         self.file_bytes = self.file.bytes();
+        let unreadable = matches!(&done.result, Err(failed) if !failed.full);
+        self.unreadable = if unreadable { self.unreadable + 1 } else { 0 };
         match done.result {
             Ok(totals) => {
                 self.checkpoint = done.checkpoint;
@@ -345,7 +354,7 @@ impl Store {
                 self.reclaim.on_flushed();
                 Garbage::new(self.frozen.take())
             }
-            Err(FlushFailed { again: Some(totals), .. }) => {
+            Err(FlushFailed { again: Some(totals), .. }) if self.unreadable < UNREADABLE_MAX => {
                 // Some of it may be in the file, and in its counts.
                 self.totals = totals;
                 if let Some(frozen) = &mut self.frozen {
@@ -355,7 +364,7 @@ impl Store {
                 self.retry = Some(Retry { checkpoint: done.checkpoint, fresh: true });
                 Garbage::default()
             }
-            Err(FlushFailed { error, again: None }) => {
+            Err(FlushFailed { error, .. }) => {
                 self.stopped = Some(format!("the flush failed: {error}; restart the node"));
                 Garbage::default()
             }

@@ -63,6 +63,8 @@ struct Faults {
     full_after: Option<usize>,
     /// Parts of files that cannot be read, or not be written.
     bad: Vec<Bad>,
+    /// So many reads fail.
+    bad_reads: u32,
 }
 
 struct Bad {
@@ -142,6 +144,11 @@ impl MemFs {
     /// If there is no such file.
     pub fn fail_reads(&self, path: &Path, range: Range<u64>) {
         self.fail(path, range, true);
+    }
+
+    /// The next reads of file contents fail, so many of them.
+    pub fn fail_next_reads(&self, count: u32) {
+        self.disk().faults.bad_reads = count;
     }
 
     /// Writes to a part of a file fail from now on.
@@ -401,8 +408,12 @@ impl FsFile for MemFile {
     }
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let disk = self.disk.powered()?;
+        let mut disk = self.disk.powered()?;
         disk.check_bad(&self.content, offset, bytes.len(), true)?;
+        if disk.faults.bad_reads > 0 {
+            disk.faults.bad_reads -= 1;
+            return Err(io::Error::other("injected input/output error"));
+        }
         lock(&self.content).read(to_usize(offset), bytes)
     }
 

@@ -2,6 +2,7 @@
 
 mod copies;
 mod digesting;
+mod failing;
 mod files;
 mod flushing;
 mod model;
