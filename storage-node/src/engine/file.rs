@@ -17,7 +17,7 @@ use crate::engine::EngineError;
 use crate::engine::backend::{self, BackendState};
 use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_FORMAT, META_HEADERS,
-    META_IDENTITY, META_NAMED, RECORDS, StoreIdentity,
+    META_IDENTITY, META_NAMED, META_STORED, RECORDS, StoreIdentity,
 };
 use crate::engine::meta::Meta;
 use crate::engine::sealed::{decode_record, seal};
@@ -54,6 +54,9 @@ pub(super) struct Totals {
     pub(super) headers: u64,
     /// Named fields that have a value; none where the file does not know.
     pub(super) named: Option<u64>,
+    /// What the entries of records and expiry index take in pages that are full; none where the file
+    /// does not know.
+    pub(super) stored: Option<u64>,
     /// Live objects, by [`crate::engine::layout::count_key`].
     pub(super) live: BTreeMap<Vec<u8>, u64>,
 }
@@ -252,6 +255,7 @@ fn make_tables(
         (META_CHECKPOINT, Checkpoint::default().encode()),
         (META_HEADERS, 0_u64.to_le_bytes().to_vec()),
         (META_NAMED, 0_u64.to_le_bytes().to_vec()),
+        (META_STORED, 0_u64.to_le_bytes().to_vec()),
     ] {
         meta.insert(key, seal(key, &content).as_slice())?;
     }

@@ -14,6 +14,7 @@
 
 pub(crate) mod backend;
 mod before;
+mod changes;
 mod chunk;
 mod counts;
 mod digest;

@@ -115,7 +115,7 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
         let file = GroupFile::create(fs, path, &identity, options.servers, options.cache_bytes)?;
-        let totals = Totals { named: Some(0), ..Totals::default() };
+        let totals = Totals { named: Some(0), stored: Some(0), ..Totals::default() };
         let state = FileState { checkpoint: Checkpoint::default(), totals };
         Ok(Self::new(file, state, options))
     }

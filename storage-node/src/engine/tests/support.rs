@@ -15,6 +15,7 @@ use common::stored::{Body, Stored};
 use common::version::{Hlc, Version};
 use tempfile::TempDir;
 
+use crate::engine::changes::entry_bytes;
 use crate::engine::chunk::Cursor;
 use crate::engine::layout::{expiry_key, split_key};
 use crate::engine::sealed::decode_record;
@@ -260,8 +261,10 @@ impl Bench {
     pub(super) fn check_file(&self) {
         let reader = self.store().reader().expect("readable");
         let mut records = reader.records_from(b"").expect("readable");
-        let (mut headers, mut named, mut expiry) = (0, 0, BTreeSet::new());
+        let (mut headers, mut named, mut stored_bytes) = (0, 0, 0);
+        let mut expiry = BTreeSet::new();
         while let Some((key, value)) = records.next().expect("readable") {
+            stored_bytes += entry_bytes(key.value(), value.value());
             let stored = decode_record(key.value(), value.value()).expect("a record");
             let (prefix, suffix) = split_key(key.value()).expect("a key");
             let is_value = matches!(stored.body, Body::Value { .. });
@@ -274,6 +277,8 @@ impl Bench {
         let totals = &self.store().totals;
         assert_eq!((totals.headers, totals.named), (headers, Some(named)));
         let listed = reader.expiry_after(b"", u64::MAX - 1, usize::MAX).expect("readable");
+        stored_bytes += listed.iter().map(|key| entry_bytes(key, &[])).sum::<u64>();
+        assert_eq!(totals.stored, Some(stored_bytes));
         let mut listed: BTreeSet<_> = listed.into_iter().collect();
         if !self.options.purge_tombstones {
             for index in [&mut expiry, &mut listed] {
