@@ -9,7 +9,7 @@
 use std::ops::Bound;
 
 use common::key::HEADER_SUFFIX;
-use common::stored::{Body, Stored};
+use common::stored::Body;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::engine::before::{Before, ObjectState, decode};

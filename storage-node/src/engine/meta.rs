@@ -69,6 +69,15 @@ impl<'p> Meta<'p> {
         Ok(())
     }
 
+    /// All keys and values, checked to be what was written.
+    pub(super) fn checked_values(&self) -> Result<&BTreeMap<Vec<u8>, Vec<u8>>, EngineError> {
+        for (key, value) in self.values.iter().filter(|(key, _)| *key != META_FORMAT) {
+            let damaged = |why| EngineError::damaged(self.path, format!("a meta value: {why}"));
+            unseal(key, value).map_err(damaged)?;
+        }
+        Ok(&self.values)
+    }
+
     /// How far the file is, and what it has.
     pub(super) fn state(&self) -> Result<FileState, EngineError> {
         let checkpoint = self.value(META_CHECKPOINT, "checkpoint", Checkpoint::decode)?;

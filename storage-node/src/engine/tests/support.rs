@@ -128,6 +128,17 @@ impl Bench {
         Self { directory, options, fs, path, store, log: Vec::new(), durable: 0 }
     }
 
+    /// The same with what is left of it on another disk.
+    pub(super) fn beside(&self, disk: &MemFs) -> Self {
+        let (log, durable) = (self.log.clone(), self.durable);
+        let directory = TempDir::new().expect("a temporary directory");
+        let (fs, path) = (Arc::new(disk.clone()), self.path.clone());
+        let options = self.options;
+        let mut bench = Self { directory, options, fs, path, store: None, log, durable };
+        bench.reopen();
+        bench
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.path.clone()
     }
