@@ -22,6 +22,7 @@ pub(crate) async fn watch(shared: Arc<Shared>, reserve: Option<u64>, mut stop: S
                 let reserve = reserve.unwrap_or_else(|| (total / 20).min(RESERVE_BYTES_MAX));
                 metrics::gauge!("fdht_node_disk_free_bytes").set(free as f64);
                 shared.set_disk_full(free < reserve);
+                shared.set_disk_room(free.saturating_sub(reserve));
             }
             Err(error) => tracing::warn!(%error, "cannot read the free disk space"),
         }

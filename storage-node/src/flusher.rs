@@ -1,5 +1,6 @@
 //! The flush thread: one memtable at a time goes into its file, and segments that nobody needs
-//! leave the log. It waits for disks, so that workers never do.
+//! leave the log. Between flushes it copies a file to return its free space, step by step. It waits for
+//! disks, so that workers never do.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,17 +10,20 @@ use common::ids::LogicGroup;
 use tokio::sync::mpsc::Sender;
 
 use crate::binlog::LogPosition;
-use crate::engine::{FlushJob, Garbage};
+use crate::engine::{CompactJob, CompactStep, FlushJob, Garbage};
 use crate::shared::Shared;
 use crate::worker::Message;
 
-/// Work that may wait: at most one flush, one drop and one release for each worker, so it is never full.
+/// Work that may wait: at most one flush, one drop and one release for each worker, and one step of one
+/// copy, so it is never full.
 const QUEUE: usize = 1024;
 
 /// What the thread does.
 pub(crate) enum Work {
     /// Flush a memtable; the group's worker is told.
     Flush(LogicGroup, FlushJob),
+    /// Take the next step of a copy of a group's file; the group's worker is told of the end.
+    Compact(LogicGroup, CompactJob),
     /// Drop what a flush left over.
     Drop(Garbage),
     /// Remove what the log holds before this place.
@@ -58,10 +62,13 @@ pub(crate) fn start(
 ) -> std::io::Result<JoinHandle<()>> {
     // Shown from the start, not only after the first flush.
     metrics::counter!("fdht_node_flushes_total").increment(0);
+    metrics::counter!("fdht_node_compactions_total").increment(0);
+    metrics::counter!("fdht_node_compacted_bytes_total").increment(0);
     std::thread::Builder::new().name("flush".into()).spawn(move || {
         for work in work {
             match work {
                 Work::Flush(group, job) => flush(group, job, &workers),
+                Work::Compact(group, job) => compact(group, job, &shared, &workers),
                 Work::Drop(garbage) => drop(garbage),
                 Work::Release(upto) => release(&shared, upto),
                 Work::Stop => return,
@@ -82,10 +89,25 @@ fn flush(group: LogicGroup, job: FlushJob, workers: &[Sender<Message>]) {
         }
         Some(error) => tracing::error!(%group, %error, "memtable not flushed"),
     }
+    tell(group, workers, Message::Flushed(group, done));
+}
+
+/// Takes one step, and lets what came meanwhile go first.
+fn compact(group: LogicGroup, job: CompactJob, shared: &Shared, workers: &[Sender<Message>]) {
+    if shared.is_disk_full() {
+        job.stop();
+    }
+    match job.step() {
+        CompactStep::More(job) => shared.flusher.send(Work::Compact(group, job)),
+        CompactStep::Done(end) => tell(group, workers, Message::Compacted(group, end)),
+    }
+}
+
+fn tell(group: LogicGroup, workers: &[Sender<Message>], message: Message) {
     let worker = workers.get(usize::from(group.0) % workers.len().max(1));
     if let Some(worker) = worker {
         // The worker is gone only when the node stops; the log replays what it did not hear of.
-        drop(worker.blocking_send(Message::Flushed(group, done)));
+        drop(worker.blocking_send(message));
     }
 }
 

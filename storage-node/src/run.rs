@@ -25,7 +25,7 @@ use crate::flusher::{self, Flusher, Work};
 use crate::lane::{DEDUP_BYTES_DEFAULT, DedupWindow, Retention};
 use crate::shared::{Limits, Parts, Shared};
 use crate::topology::open_groups;
-use crate::worker::{self, Core, Life, Message, OpenedGroup, Started};
+use crate::worker::{self, COMPACT_BYTES_MIN, Core, Life, Message, OpenedGroup, Started};
 use crate::{acceptor, admin, disk, parallel, replay};
 
 /// Messages that may wait for a worker.
@@ -168,6 +168,7 @@ fn limits(args: &NodeArgs, workers: usize) -> Limits {
         cache_bytes: memory / 2,
         // The log is replayed into memtables at start, so it is bounded by what fits there.
         log_bytes: (memory as u64 / 2).clamp(192 << 20, 4 << 30),
+        compact_bytes: COMPACT_BYTES_MIN,
         retention: Retention {
             keep_bytes: args.log_keep.0,
             keep_ms: u64::try_from(args.log_keep_for.as_millis()).unwrap_or(u64::MAX),

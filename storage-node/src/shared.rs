@@ -1,7 +1,7 @@
 //! What all threads of the node share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) cache_bytes: usize,
     /// The log begins to push flushes above this.
     pub(crate) log_bytes: u64,
+    /// A group's file that takes less of the disk keeps its free space.
+    pub(crate) compact_bytes: u64,
     /// How long the log is kept for servers that are away.
     pub(crate) retention: Retention,
 }
@@ -68,6 +70,10 @@ pub(crate) struct Shared {
     /// The data directories of servers, as the registers name them.
     members: Mutex<BTreeMap<NodeId, StoreId>>,
     disk_full: AtomicBool,
+    /// Free space of the disk above its reserve, in bytes.
+    disk_room: AtomicU64,
+    /// Some group's file is being copied.
+    compacting: AtomicBool,
     /// Why another node refused this one last, and when.
     refused: Mutex<Option<(String, Instant)>>,
 }
@@ -114,6 +120,8 @@ impl Shared {
             members: Mutex::default(),
             announcing: tokio::sync::Mutex::new(()),
             disk_full: AtomicBool::new(false),
+            disk_room: AtomicU64::new(0),
+            compacting: AtomicBool::new(false),
             refused: Mutex::default(),
         }
     }
@@ -209,6 +217,26 @@ impl Shared {
     /// Whether the disk has less free space than its reserve.
     pub(crate) fn is_disk_full(&self) -> bool {
         self.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// The disk has so many bytes of free space above its reserve.
+    pub(crate) fn set_disk_room(&self, bytes: u64) {
+        self.disk_room.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Free space of the disk above its reserve, in bytes; 0 before the first look.
+    pub(crate) fn disk_room(&self) -> u64 {
+        self.disk_room.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller may copy a group's file now: one is copied at a time.
+    pub(crate) fn claim_compaction(&self) -> bool {
+        !self.compacting.swap(true, Ordering::Relaxed)
+    }
+
+    /// The copy has ended.
+    pub(crate) fn release_compaction(&self) {
+        self.compacting.store(false, Ordering::Relaxed);
     }
 
     /// Why the node takes no writes at the moment, if it does not.

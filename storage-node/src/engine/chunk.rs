@@ -6,26 +6,22 @@
 //!   is all there was;
 //! * otherwise [`Before`] walks the file in the order of the flush.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use common::key::{HEADER_SUFFIX, KIND_NAMED};
-use common::stored::{Body, Stored};
+use common::key::HEADER_SUFFIX;
+use common::stored::Body;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::engine::before::{Before, ObjectState, decode};
-use crate::engine::counts::object_count_key;
+use crate::engine::changes::{Changes, EXPIRY_COST, Replaced, entry_bytes};
 use crate::engine::file::Totals;
 use crate::engine::layout::{
-    Bytes, Checkpoint, EXPIRY, GARBAGE, META, META_CHECKPOINT, META_HEADERS, META_NAMED, RECORDS,
-    expiry_key,
+    Bytes, Checkpoint, EXPIRY, GARBAGE, META, META_CHECKPOINT, RECORDS, expiry_key,
 };
 use crate::engine::memtable::{Entry, Fields, GarbageMark, Memtable, Node};
 use crate::engine::sealed::{seal, seal_into};
 use crate::engine::store::StoreOptions;
 
-/// What an entry of the expiry index costs in changed pages: neighbours in time share them.
-const EXPIRY_COST: u64 = 512;
 /// Pages are half full after they split.
 const FILL_FACTOR: u64 = 2;
 /// What a record costs in a page besides its bytes.
@@ -90,50 +86,6 @@ pub(super) struct Limits {
     pub(super) page_share: u64,
     /// When the flush began, the file had neither headers nor named values.
     pub(super) only_unnamed: bool,
-}
-
-/// What a commit changes besides records.
-#[derive(Default)]
-pub(super) struct Changes {
-    live: BTreeMap<Vec<u8>, i64>,
-    headers: i64,
-    named: i64,
-    /// Keys that join the expiry index, or leave it, in the order in which that was found out.
-    expiry: Vec<(Vec<u8>, bool)>,
-}
-
-impl Changes {
-    fn live(&mut self, prefix: &[u8], servers: u8, was_alive: bool, alive: bool) {
-        if alive != was_alive {
-            let change = self.live.entry(object_count_key(prefix, servers)).or_default();
-            *change += if alive { 1 } else { -1 };
-        }
-    }
-
-    /// A record replaces another. Returns what the expiry index costs.
-    fn record(&mut self, prefix: &[u8], entry: Entry<'_>, new: &Stored<'_>, old: &Replaced) -> u64 {
-        self.headers += i64::from(is_header(new)) - i64::from(old.header);
-        self.named += i64::from(is_named_value(entry, new)) - i64::from(old.value_of(entry));
-        if new.expire_at() == old.expire_at {
-            return 0;
-        }
-        for (expire_at, insert) in [(old.expire_at, false), (new.expire_at(), true)] {
-            if expire_at != 0 {
-                self.expiry.push((expiry_key(expire_at, prefix, entry.suffix()), insert));
-            }
-        }
-        EXPIRY_COST
-    }
-}
-
-/// What a write replaced.
-#[derive(Default)]
-struct Replaced {
-    expire_at: u64,
-    header: bool,
-    value: bool,
-    /// The record, if it must stay because it is newer.
-    newer: Option<Vec<u8>>,
 }
 
 impl<'t> Chunk<'t> {
@@ -203,7 +155,8 @@ impl<'t> Chunk<'t> {
                 seal_into(&mut self.value, &self.key, entry.stored_bytes());
                 end.insert_before(self.key.as_slice(), self.value.as_slice())?;
                 let nothing = Replaced::default();
-                self.cost += self.changes.record(node.prefix(), entry, &stored, &nothing);
+                let new = (&stored, entry_bytes(&self.key, &self.value));
+                self.cost += self.changes.record(node.prefix(), entry, new, &nothing);
             }
             let state = ObjectState::of(node.fields());
             self.changes.live(node.prefix(), self.options.servers, false, state.alive);
@@ -337,7 +290,7 @@ impl<'t> Chunk<'t> {
             return;
         }
         self.cost += EXPIRY_COST;
-        self.changes.expiry.push((expiry_key(expire_at, prefix, HEADER_SUFFIX), true));
+        self.changes.expiry_entry(expiry_key(expire_at, prefix, HEADER_SUFFIX), true);
     }
 
     /// Takes one record out of the file unless it has a newer one. Where other servers hold copies, a
@@ -356,7 +309,7 @@ impl<'t> Chunk<'t> {
         if stored.version == entry.stored().version && stored.expire_at() != 0 {
             self.cost += self.limits.page_share + EXPIRY_COST;
             let key = expiry_key(stored.expire_at(), prefix, HEADER_SUFFIX);
-            self.changes.expiry.push((key, false));
+            self.changes.expiry_entry(key, false);
         }
         Ok(())
     }
@@ -385,55 +338,20 @@ impl<'t> Chunk<'t> {
         if let Some(newer) = &replaced.newer {
             self.records.insert(key, newer.as_slice())?;
         } else {
-            self.cost += self.changes.record(prefix, entry, &stored, &replaced);
+            let bytes = if purge { 0 } else { entry_bytes(key, &self.value) };
+            self.cost += self.changes.record(prefix, entry, (&stored, bytes), &replaced);
         }
         Ok(replaced)
     }
 
     /// Writes what was noted about the records: the expiry index, and the counts, here and in `totals`.
     pub(super) fn finish(&mut self, totals: &mut Totals) -> Result<(), redb::Error> {
-        let changes = std::mem::take(&mut self.changes);
-        self.write_expiry(changes.expiry)?;
-        for (key, change) in changes.live {
-            let count = totals.live.get(&key).copied().unwrap_or(0).saturating_add_signed(change);
-            if count == 0 {
-                self.meta.remove(key.as_slice())?;
-                totals.live.remove(&key);
-            } else {
-                let value = seal(&key, &count.to_le_bytes());
-                self.meta.insert(key.as_slice(), value.as_slice())?;
-                totals.live.insert(key, count);
-            }
-        }
-        totals.headers = totals.headers.saturating_add_signed(changes.headers);
-        let headers = seal(META_HEADERS, &totals.headers.to_le_bytes());
-        self.meta.insert(META_HEADERS, headers.as_slice())?;
-        if let Some(named) = &mut totals.named {
-            *named = named.saturating_add_signed(changes.named);
-            let named = seal(META_NAMED, &named.to_le_bytes());
-            self.meta.insert(META_NAMED, named.as_slice())?;
-        }
-        Ok(())
-    }
-
-    /// Neighbours in time are neighbours in the index, so it is changed in its own order. Of the changes
-    /// of one key the last one counts.
-    fn write_expiry(&mut self, mut changes: Vec<(Vec<u8>, bool)>) -> Result<(), redb::Error> {
-        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for same in changes.chunk_by(|(one, _), (other, _)| one == other) {
-            match same.last() {
-                Some((key, true)) => drop(self.expiry.insert(key.as_slice(), ())?),
-                Some((key, false)) => drop(self.expiry.remove(key.as_slice())?),
-                None => {}
-            }
-        }
-        Ok(())
+        std::mem::take(&mut self.changes).write(&mut self.expiry, &mut self.meta, totals)
     }
 
     /// Takes the changes of the counts out, so that this commit does not write them.
     pub(super) fn take_counts(&mut self) -> Changes {
-        let expiry = std::mem::take(&mut self.changes.expiry);
-        std::mem::replace(&mut self.changes, Changes { expiry, ..Changes::default() })
+        self.changes.take_counts()
     }
 
     /// Puts changes of another commit's counts in.
@@ -446,26 +364,6 @@ impl<'t> Chunk<'t> {
         let checkpoint = seal(META_CHECKPOINT, &checkpoint.encode());
         self.meta.insert(META_CHECKPOINT, checkpoint.as_slice())?;
         Ok(())
-    }
-}
-
-impl Replaced {
-    fn of(key: &[u8], old: &[u8], new: &Stored<'_>) -> Result<Self, redb::Error> {
-        let stored = decode(key, old)?;
-        // Of one version, one is the tombstone that reclaim made of the other. The newer layer has
-        // it right: what is read does not change when it reaches the file.
-        let keeps = stored.version > new.version;
-        Ok(Self {
-            expire_at: stored.expire_at(),
-            header: is_header(&stored),
-            value: matches!(stored.body, Body::Value { .. }),
-            newer: keeps.then(|| old.to_vec()),
-        })
-    }
-
-    /// Whether it was a named value, given the record in its place.
-    fn value_of(&self, entry: Entry<'_>) -> bool {
-        self.value && entry.suffix().first() == Some(&KIND_NAMED)
     }
 }
 
@@ -483,12 +381,4 @@ fn mark_garbage(garbage: &mut Table<'_, Bytes, ()>, node: Node<'_>) -> Result<()
 fn cost_of(node: Node<'_>, entry: Entry<'_>) -> u64 {
     let bytes = node.prefix().len() + entry.suffix().len() + entry.stored_bytes().len();
     bytes as u64 + RECORD_COST
-}
-
-fn is_header(stored: &Stored<'_>) -> bool {
-    matches!(stored.body, Body::Header { .. })
-}
-
-fn is_named_value(entry: Entry<'_>, stored: &Stored<'_>) -> bool {
-    matches!(stored.body, Body::Value { .. }) && entry.suffix().first() == Some(&KIND_NAMED)
 }

@@ -10,42 +10,35 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::stored::Stored;
-use redb::{AccessGuard, Builder, Database, Range, ReadOnlyTable, ReadableDatabase};
+use redb::{
+    AccessGuard, Builder, Database, Range, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata,
+};
 use rt::panics;
 
 use crate::engine::EngineError;
 use crate::engine::backend::{self, BackendState};
 use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_FORMAT, META_HEADERS,
-    META_IDENTITY, META_NAMED, RECORDS, StoreIdentity,
+    META_IDENTITY, META_NAMED, META_STORED, RECORDS, StoreIdentity,
 };
 use crate::engine::meta::Meta;
+use crate::engine::open_file::OpenFile;
+use crate::engine::replace::{remove_left_over, unfinished};
 use crate::engine::sealed::{decode_record, seal};
-use crate::files::Fs;
+use crate::files::{Fs, FsFile};
 
 /// The database and where it lies. Shared by the worker and the flush.
 #[derive(Debug)]
 pub(super) struct GroupFile {
     pub(super) path: PathBuf,
-    fs: Arc<dyn Fs>,
-    cache_bytes: usize,
+    pub(super) fs: Arc<dyn Fs>,
+    pub(super) cache_bytes: usize,
     handle: Mutex<Handle>,
 }
 
-/// The database as it is open now.
+/// The database as it is open now; absent if it could not be opened again after an error.
 #[derive(Debug)]
-struct Handle {
-    /// Absent if it could not be opened again after an error.
-    database: Option<Arc<Database>>,
-    state: BackendState,
-}
-
-/// A database that is or was open, for whoever uses it for a while.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) database: Arc<Database>,
-    pub(super) state: BackendState,
-}
+pub(super) struct Handle(pub(super) Option<Arc<OpenFile>>);
 
 /// What a file says about itself.
 #[derive(Debug)]
@@ -61,6 +54,9 @@ pub(super) struct Totals {
     pub(super) headers: u64,
     /// Named fields that have a value; none where the file does not know.
     pub(super) named: Option<u64>,
+    /// What the entries of records and expiry index take in pages that are full; none where the file
+    /// does not know.
+    pub(super) stored: Option<u64>,
     /// Live objects, by [`crate::engine::layout::count_key`].
     pub(super) live: BTreeMap<Vec<u8>, u64>,
 }
@@ -110,20 +106,15 @@ impl GroupFile {
         if fs.exists(path).map_err(io("create"))? {
             return Err(EngineError::Exists { file: path.to_owned() });
         }
-        let unfinished = path.with_extension("new");
-        match fs.remove(&unfinished) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(EngineError::io(&unfinished, "remove", error));
-            }
-            _ => {}
-        }
-        let (database, state) = guarded(&unfinished, "create", || {
-            let (database, state) = backend::create(&**fs, &unfinished, &builder(cache_bytes))?;
-            make_tables(&database, identity, servers)?;
-            Ok((database, state))
+        let unfinished = unfinished(path);
+        remove_left_over(&**fs, &unfinished)?;
+        let open = guarded(&unfinished, "create", || {
+            let open = OpenFile::new(backend::create(&**fs, &unfinished, &builder(cache_bytes))?);
+            make_tables(&open, identity, servers)?;
+            Ok(open)
         })?;
         fs.rename(&unfinished, path).map_err(io("name"))?;
-        Ok(Self::new(fs, path, cache_bytes, database, state))
+        Ok(Self::new(fs, path, cache_bytes, open))
     }
 
     /// Opens the file of `identity` and reads what it says about itself. The caller syncs the directory
@@ -135,34 +126,29 @@ impl GroupFile {
         servers: u8,
         cache_bytes: usize,
     ) -> Result<(Self, FileState), EngineError> {
-        let (database, state) =
-            guarded(path, "open", || Ok(backend::open(&**fs, path, &builder(cache_bytes))?))?;
-        let meta = Meta::read(path, &database)?;
+        // A copy that was not finished.
+        remove_left_over(&**fs, &unfinished(path))?;
+        let open = guarded(path, "open", || {
+            Ok(OpenFile::new(backend::open(&**fs, path, &builder(cache_bytes))?))
+        })?;
+        let meta = Meta::read(path, &open)?;
         meta.check_owner(identity, servers)?;
         let file_state = meta.state()?;
-        Ok((Self::new(fs, path, cache_bytes, database, state), file_state))
+        Ok((Self::new(fs, path, cache_bytes, open), file_state))
     }
 
-    fn new(
-        fs: &Arc<dyn Fs>,
-        path: &Path,
-        cache_bytes: usize,
-        database: Database,
-        state: BackendState,
-    ) -> Self {
-        let handle = Handle { database: Some(Arc::new(database)), state };
-        Self { path: path.to_owned(), fs: Arc::clone(fs), cache_bytes, handle: Mutex::new(handle) }
+    fn new(fs: &Arc<dyn Fs>, path: &Path, cache_bytes: usize, open: OpenFile) -> Self {
+        let handle = Mutex::new(Handle(Some(Arc::new(open))));
+        Self { path: path.to_owned(), fs: Arc::clone(fs), cache_bytes, handle }
     }
 
-    fn handle(&self) -> MutexGuard<'_, Handle> {
+    pub(super) fn handle(&self) -> MutexGuard<'_, Handle> {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The database as it is open now. After an error it refuses everything.
-    pub(super) fn opened(&self) -> Result<Opened, redb::Error> {
-        let handle = self.handle();
-        let database = handle.database.clone().ok_or(redb::Error::DatabaseClosed)?;
-        Ok(Opened { database, state: handle.state.clone() })
+    /// The database. After an error it refuses everything.
+    pub(super) fn database(&self) -> Result<Arc<OpenFile>, redb::Error> {
+        self.handle().0.clone().ok_or(redb::Error::DatabaseClosed)
     }
 
     /// Opens the file again if the database refuses everything after an error: redb returns to the
@@ -173,18 +159,21 @@ impl GroupFile {
 
     /// What the file says about itself now.
     pub(super) fn state(&self) -> Result<FileState, EngineError> {
-        self.look(|opened| Meta::read(&self.path, &opened.database)?.state())
+        self.look(|open| Meta::read(&self.path, open)?.state())
     }
 
     /// Looks at the file; once more, opened again, if the database failed meanwhile, which it does for
     /// everybody when it does for one.
-    fn look<T>(&self, look: impl Fn(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
+    fn look<T>(
+        &self,
+        look: impl Fn(&Arc<OpenFile>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         self.reopen_if_failed()?;
-        let opened = guarded(&self.path, "read", || self.opened())?;
-        match look(&opened) {
-            Err(_) if opened.state.has_failed() => {
+        let open = guarded(&self.path, "read", || self.database())?;
+        match look(&open) {
+            Err(_) if open.state().has_failed() => {
                 self.reopen_if_failed()?;
-                look(&guarded(&self.path, "read", || self.opened())?)
+                look(&guarded(&self.path, "read", || self.database())?)
             }
             other => other,
         }
@@ -192,53 +181,46 @@ impl GroupFile {
 
     /// A view of the file as it is now. Whoever keeps it across a flush makes the file grow.
     pub(super) fn reader(self: &Arc<Self>) -> Result<FileReader, EngineError> {
-        self.look(|opened| {
+        self.look(|open| {
             guarded(&self.path, "read", || {
-                let read = opened.database.begin_read()?;
+                let read = open.begin_read()?;
                 Ok(FileReader {
                     file: Arc::clone(self),
-                    state: opened.state.clone(),
                     records: read.open_table(RECORDS)?,
                     expiry: read.open_table(EXPIRY)?,
                     garbage: read.open_table(GARBAGE)?,
+                    open: Arc::clone(open),
                 })
             })
         })
     }
 
-    /// The file's size in bytes; 0 when the system does not tell.
-    pub(super) fn bytes(&self) -> u64 {
-        self.fs.open(&self.path).and_then(|file| file.size()).unwrap_or(0)
-    }
-}
-
-impl Drop for Handle {
-    /// redb writes when it is closed; what it reads for that may be damaged.
-    fn drop(&mut self) {
-        if let Err(text) = panics::guard(|| drop(self.database.take())) {
-            tracing::error!(text, "a damaged redb file was not closed in order");
-        }
+    /// The file's length in bytes, and what it takes of the disk; 0 when the system does not tell.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let sizes = |file: Arc<dyn FsFile>| Ok((file.size()?, file.allocated()?));
+        self.fs.open(&self.path).and_then(sizes).unwrap_or_default()
     }
 }
 
 impl Handle {
     fn reopen_if_failed(&mut self, file: &GroupFile) -> Result<(), EngineError> {
-        if self.database.is_some() && !self.state.has_failed() {
+        if self.0.as_ref().is_some_and(|open| !open.state().has_failed()) {
             return Ok(());
         }
-        // A flush may still hold a transaction of it; nothing of that reaches the file any more.
-        self.state.fence();
-        self.database = None;
-        let (database, state) = guarded(&file.path, "open again", || {
+        // Somebody may still hold a transaction of it; nothing of that reaches the file any more.
+        if let Some(failed) = self.0.take() {
+            failed.state().fence();
+        }
+        let open = guarded(&file.path, "open again", || {
             Ok(backend::open(&*file.fs, &file.path, &builder(file.cache_bytes))?)
         })?;
-        *self = Self { database: Some(Arc::new(database)), state };
+        self.0 = Some(Arc::new(OpenFile::new(open)));
         tracing::warn!(file = %file.path.display(), "opened again after an error");
         Ok(())
     }
 }
 
-fn builder(cache_bytes: usize) -> Builder {
+pub(super) fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
     builder
@@ -262,6 +244,7 @@ fn make_tables(
         (META_CHECKPOINT, Checkpoint::default().encode()),
         (META_HEADERS, 0_u64.to_le_bytes().to_vec()),
         (META_NAMED, 0_u64.to_le_bytes().to_vec()),
+        (META_STORED, 0_u64.to_le_bytes().to_vec()),
     ] {
         meta.insert(key, seal(key, &content).as_slice())?;
     }
@@ -273,16 +256,17 @@ fn make_tables(
 /// Reads one state of the file.
 pub(super) struct FileReader {
     file: Arc<GroupFile>,
-    state: BackendState,
     records: ReadOnlyTable<Bytes, Bytes>,
     expiry: ReadOnlyTable<Bytes, ()>,
     garbage: ReadOnlyTable<Bytes, ()>,
+    /// Keeps the database open, and is dropped behind the tables.
+    open: Arc<OpenFile>,
 }
 
 impl FileReader {
     /// Whether the database still answers. After an error it does not, and another reader does.
     pub(super) fn is_live(&self) -> bool {
-        !self.state.has_failed()
+        !self.open.state().has_failed()
     }
 
     /// Reads; once more, from the file opened again, if the database failed meanwhile. What the file
@@ -326,7 +310,7 @@ impl FileReader {
     fn range(&self, from: Bound<&[u8]>) -> Result<(RecordRange, BackendState), EngineError> {
         self.read(|reader| {
             let range = reader.records.range::<&[u8]>((from, Bound::Unbounded))?;
-            Ok((range, reader.state.clone()))
+            Ok((range, reader.open.state().clone()))
         })
     }
 
@@ -348,6 +332,25 @@ impl FileReader {
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         self.read(|reader| keys_between(&reader.garbage, after, Bound::Unbounded, max))
+    }
+
+    /// So many records, keys of the expiry index and keys of the garbage index there are.
+    pub(super) fn lengths(&self) -> Result<[u64; 3], EngineError> {
+        self.read(|reader| Ok([reader.records.len()?, reader.expiry.len()?, reader.garbage.len()?]))
+    }
+
+    /// Up to `max` keys of the expiry index behind `after`, due or not.
+    pub(super) fn expiry_keys_after(
+        &self,
+        after: &[u8],
+        max: usize,
+    ) -> Result<Vec<Box<[u8]>>, EngineError> {
+        self.read(|reader| keys_between(&reader.expiry, after, Bound::Unbounded, max))
+    }
+
+    /// What the file says about itself, value by value.
+    pub(super) fn meta(&self) -> Result<Meta<'_>, EngineError> {
+        Meta::read(&self.file.path, &self.open)
     }
 
     /// The file, for errors about what was read from it.

@@ -13,9 +13,10 @@ use crate::engine::EngineError;
 use crate::engine::backend::BackendState;
 use crate::engine::before::Before;
 use crate::engine::chunk::{Chunk, Cursor, Limits};
-use crate::engine::file::{GroupFile, Opened, Totals, guarded};
+use crate::engine::file::{GroupFile, Totals, guarded};
 use crate::engine::layout::Checkpoint;
 use crate::engine::memtable::Memtable;
+use crate::engine::open_file::OpenFile;
 use crate::engine::readers::Readers;
 use crate::engine::rules::{Rule, holds};
 use crate::engine::store::{Layer, StoreOptions};
@@ -27,7 +28,7 @@ const PAGE_BYTES: u64 = 4_096;
 pub struct FlushJob {
     pub(super) file: Arc<GroupFile>,
     /// The database that all of it goes to. If it is opened again meanwhile, the flush fails.
-    pub(super) opened: OnceCell<Opened>,
+    pub(super) opened: OnceCell<Arc<OpenFile>>,
     pub(super) readers: Arc<Readers>,
     pub(super) table: Arc<Memtable>,
     pub(super) checkpoint: Checkpoint,
@@ -98,7 +99,7 @@ impl FlushJob {
     /// Opens the file again, so that reads go on. Some commits of the flush may be in it.
     fn failed(&self, error: EngineError) -> FlushFailed {
         // Asked of the database that the flush used: somebody may have opened the file again already.
-        let state = self.opened.get().map(|opened| &opened.state);
+        let state = self.opened.get().map(|open| open.state());
         let may_try = state.is_some_and(BackendState::may_try_again);
         let full = state.is_some_and(BackendState::was_full);
         let again = match self.file.state() {
@@ -160,12 +161,13 @@ impl FlushJob {
         Ok(last)
     }
 
+    /// The database that the flush began with.
     fn database(&self) -> Result<&Database, redb::Error> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(&opened.database);
+        if let Some(open) = self.opened.get() {
+            return Ok(open);
         }
-        let opened = self.file.opened()?;
-        Ok(&self.opened.get_or_init(|| opened).database)
+        let open = self.file.database()?;
+        Ok(self.opened.get_or_init(|| open))
     }
 
     /// What a record costs in changed pages, on average, besides its own bytes. N records spread

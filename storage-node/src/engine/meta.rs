@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::engine::file::{FileState, Totals, guarded};
 use crate::engine::layout::{
     Checkpoint, FORMAT, META, META_CHECKPOINT, META_COUNT, META_FORMAT, META_HEADERS,
-    META_IDENTITY, META_NAMED, StoreIdentity, decode_number,
+    META_IDENTITY, META_NAMED, META_STORED, StoreIdentity, decode_number,
 };
 use crate::engine::sealed::unseal;
 
@@ -69,6 +69,15 @@ impl<'p> Meta<'p> {
         Ok(())
     }
 
+    /// All keys and values, checked to be what was written.
+    pub(super) fn checked_values(&self) -> Result<&BTreeMap<Vec<u8>, Vec<u8>>, EngineError> {
+        for (key, value) in self.values.iter().filter(|(key, _)| *key != META_FORMAT) {
+            let damaged = |why| EngineError::damaged(self.path, format!("a meta value: {why}"));
+            unseal(key, value).map_err(damaged)?;
+        }
+        Ok(&self.values)
+    }
+
     /// How far the file is, and what it has.
     pub(super) fn state(&self) -> Result<FileState, EngineError> {
         let checkpoint = self.value(META_CHECKPOINT, "checkpoint", Checkpoint::decode)?;
@@ -78,7 +87,10 @@ impl<'p> Meta<'p> {
             .map(|key| Ok((key.clone(), self.value(key, "object counts", decode_number)?)))
             .collect();
         let named = Some(self.value(META_NAMED, "number of named fields", decode_number)?);
-        Ok(FileState { checkpoint, totals: Totals { headers, named, live: live? } })
+        let stored = self.values.contains_key(META_STORED);
+        let stored = stored.then(|| self.value(META_STORED, "number of bytes", decode_number));
+        let totals = Totals { headers, named, stored: stored.transpose()?, live: live? };
+        Ok(FileState { checkpoint, totals })
     }
 }
 

@@ -14,7 +14,9 @@
 
 pub(crate) mod backend;
 mod before;
+mod changes;
 mod chunk;
+mod compact;
 mod counts;
 mod digest;
 pub mod error;
@@ -25,10 +27,12 @@ mod layers;
 mod layout;
 mod memtable;
 mod meta;
+mod open_file;
 mod order;
 mod readers;
 mod reclaim;
 pub mod record;
+mod replace;
 pub(crate) mod rules;
 mod scan;
 mod sealed;
@@ -39,6 +43,7 @@ mod tests;
 pub mod view;
 pub mod visible;
 
+pub use compact::{CompactEnd, CompactJob, CompactStep, Space};
 pub use digest::{BUCKETS, DigestKey, DigestKeys, DigestPage, bucket_of};
 pub use error::EngineError;
 pub use flush::{FlushDone, FlushJob, Garbage};

@@ -10,6 +10,10 @@ pub(crate) enum Rule {
     CountsWithRecords,
     /// A record of the log loses against one of the same version.
     EqualChangesNothing,
+    /// A copy of a file is durable before it gets the file's name.
+    CopyDurable,
+    /// A file is not written while it is copied.
+    FlushWaitsForCopy,
 }
 
 /// Whether a rule holds.

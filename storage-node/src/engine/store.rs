@@ -18,6 +18,7 @@ use common::stored::Stored;
 use common::version::{Hlc, Version};
 
 use crate::engine::EngineError;
+use crate::engine::compact::{CompactEnd, CompactJob, Space, StopCopy};
 use crate::engine::counts::CountCache;
 use crate::engine::file::{FileReader, FileState, GroupFile, Totals};
 use crate::engine::flush::{FlushDone, FlushFailed, FlushJob, Garbage};
@@ -28,6 +29,7 @@ use crate::engine::order::OrderIndex;
 use crate::engine::readers::Readers;
 use crate::engine::reclaim::ReclaimState;
 use crate::engine::record::RecordRef;
+use crate::engine::rules::{Rule, holds};
 use crate::engine::view::{View, Visit};
 use crate::files::Fs;
 
@@ -92,6 +94,9 @@ pub struct Store {
     pub(super) options: StoreOptions,
     file: Arc<GroupFile>,
     file_bytes: u64,
+    disk_bytes: u64,
+    /// The file is being copied.
+    copying: Option<StopCopy>,
     checkpoint: Checkpoint,
     pub(super) totals: Totals,
     applied: BTreeMap<Stream, Lsn>,
@@ -121,7 +126,7 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
         let file = GroupFile::create(fs, path, &identity, options.servers, options.cache_bytes)?;
-        let totals = Totals { named: Some(0), ..Totals::default() };
+        let totals = Totals { named: Some(0), stored: Some(0), ..Totals::default() };
         let state = FileState { checkpoint: Checkpoint::default(), totals };
         Ok(Self::new(file, state, options))
     }
@@ -146,9 +151,12 @@ impl Store {
     fn new(file: GroupFile, state: FileState, options: StoreOptions) -> Self {
         let hasher = KeyHasher::default();
         let file = Arc::new(file);
+        let (file_bytes, disk_bytes) = file.bytes();
         Self {
             options,
-            file_bytes: file.bytes(),
+            file_bytes,
+            disk_bytes,
+            copying: None,
             readers: Arc::new(Readers::new(Arc::clone(&file))),
             file,
             applied: state.checkpoint.positions.clone(),
@@ -295,10 +303,15 @@ impl Store {
     /// to [`Self::finish_flush`].
     ///
     /// Nothing is to be done when the memtable is empty, while a flush is under way, or when the
-    /// group has stopped. A flush that failed because the disk was full, or could not be read, is tried
-    /// again, but not the first time somebody asks: room is not made that fast.
+    /// group has stopped. While the file is copied nothing is to be done yet: the copy is given up. A flush that failed
+    /// because the disk was full, or could not be read, is tried again, but not the first time
+    /// somebody asks: room is not made that fast.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
         if self.stopped.is_some() {
+            return None;
+        }
+        if let Some(copying) = self.copying.as_ref().filter(|_| holds(Rule::FlushWaitsForCopy)) {
+            copying.stop();
             return None;
         }
         if let Some(retry) = &mut self.retry {
@@ -344,7 +357,7 @@ impl Store {
     /// disk was full, or could not be read for once, the flush can be tried again; else the group has
     /// [stopped](Self::stopped). What the flush leaves over is for another thread to drop.
     pub fn finish_flush(&mut self, done: FlushDone) -> Garbage {
-        self.file_bytes = self.file.bytes();
+        (self.file_bytes, self.disk_bytes) = self.file.bytes();
         let unreadable = matches!(&done.result, Err(failed) if !failed.full);
         self.unreadable = if unreadable { self.unreadable + 1 } else { 0 };
         match done.result {
@@ -368,6 +381,39 @@ impl Store {
                 self.stopped = Some(format!("the flush failed: {error}; restart the node"));
                 Garbage::default()
             }
+        }
+    }
+
+    /// What the file takes and needs, as of the last flush or copy.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        Space { file: self.disk_bytes, stored: self.totals.stored }
+    }
+
+    /// Hands out the file to be copied without its free space. Its last step gives the result to
+    /// [`Self::finish_compaction`]. None when the group has stopped, or while a flush or a copy is
+    /// under way.
+    pub fn begin_compaction(&mut self) -> Option<CompactJob> {
+        if self.stopped.is_some() || self.frozen.is_some() || self.copying.is_some() {
+            return None;
+        }
+        let stop = self.copying.insert(StopCopy::default()).clone();
+        let (file, readers) = (Arc::clone(&self.file), Arc::clone(&self.readers));
+        Some(CompactJob::new(file, readers, self.options.cache_bytes, stop))
+    }
+
+    /// Takes the result of a copy. If it has the name of the file and that is not durable, the group
+    /// has [stopped](Self::stopped).
+    pub fn finish_compaction(&mut self, end: &CompactEnd) {
+        self.copying = None;
+        (self.file_bytes, self.disk_bytes) = self.file.bytes();
+        match end {
+            CompactEnd::Replaced { stored } => self.totals.stored = Some(*stored),
+            CompactEnd::NotDurable(error) => {
+                self.stopped =
+                    Some(format!("its file was not replaced: {error}; restart the node"));
+            }
+            CompactEnd::Stopped | CompactEnd::NotWritten(_) | CompactEnd::NotRead(_) => {}
         }
     }
 

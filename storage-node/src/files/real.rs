@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,6 +92,11 @@ impl FsFile for RealFile {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        // The unit is the same whatever the blocks of the file system are.
+        Ok(self.0.metadata()?.blocks().saturating_mul(512))
     }
 
     fn preallocate(&self, bytes: u64) -> io::Result<()> {

@@ -102,6 +102,13 @@ pub trait FsFile: Send + Sync + 'static {
     /// # Errors
     /// The file system refuses.
     fn size(&self) -> io::Result<u64>;
+    /// What the file takes of the disk, in bytes: less than its length where parts were never written.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    fn allocated(&self) -> io::Result<u64> {
+        self.size()
+    }
     /// Makes the file at least `bytes` long and reserves the blocks of that length; what was not
     /// written reads as zeros.
     ///

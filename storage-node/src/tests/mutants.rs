@@ -68,6 +68,20 @@ fn counts_in_another_commit_are_noticed() {
     break_rule(None);
 }
 
+#[test]
+fn a_copy_that_takes_the_place_of_a_file_before_it_is_durable_is_noticed() {
+    break_rule(Some(Rule::CopyDurable));
+    noticed("copy not durable", Rules::default(), Fault::PowerCut);
+    break_rule(None);
+}
+
+#[test]
+fn a_flush_into_a_file_that_is_copied_is_noticed() {
+    break_rule(Some(Rule::FlushWaitsForCopy));
+    noticed("flush during a copy", Rules::default(), Fault::PowerCut);
+    break_rule(None);
+}
+
 /// A record that expired and was reclaimed comes once more from the log, as after a crash.
 fn comes_back() -> bool {
     let (mut rig, _) = Rig::open(&MemFs::new(), Lie::Honest).unwrap();

@@ -14,7 +14,7 @@ use super::script::stream;
 use crate::binlog::{
     Batch, Log, LogIdentity, LogOptions, LogPosition, SEGMENT_BYTES_MIN, SyncEvent, WhenAbsent,
 };
-use crate::engine::{FlushJob, Store, StoreIdentity, StoreOptions};
+use crate::engine::{CompactStep, FlushJob, Store, StoreIdentity, StoreOptions};
 use crate::files::{Fs, MemFs};
 
 /// Where the group's file is.
@@ -49,6 +49,9 @@ impl Rig {
     pub(super) fn open(disk: &MemFs, lie: Lie) -> Result<(Self, Found), String> {
         let fs = LyingFs::over(disk, lie);
         let mut store = open_store(&fs)?;
+        if disk.exists(&file().with_extension("new")).map_err(|e| e.to_string())? {
+            return Err("a copy that was not finished is left".to_owned());
+        }
         let StoreIdentity { store: id, cluster, node, .. } = identity();
         let options = LogOptions {
             segment_bytes: SEGMENT_BYTES_MIN,
@@ -121,6 +124,27 @@ impl Rig {
         let well = done.error().is_none();
         drop(self.store.finish_flush(done));
         well
+    }
+
+    /// Copies the file without its free space. With `flush`, one is tried in the middle, which ends the
+    /// copy. Returns whether the group goes on.
+    pub(super) fn compact(&mut self, flush: bool) -> bool {
+        let Some(mut job) = self.store.begin_compaction() else {
+            return self.store.stopped().is_none();
+        };
+        let mut steps = 0;
+        let end = loop {
+            match job.step() {
+                CompactStep::More(more) => job = more,
+                CompactStep::Done(end) => break end,
+            }
+            steps += 1;
+            if flush && steps == 1 && !self.flush(false) {
+                return false;
+            }
+        };
+        self.store.finish_compaction(&end);
+        self.store.stopped().is_none()
     }
 
     /// Flushes behind the log, and releases of the log what is not needed any more.

@@ -70,6 +70,9 @@ impl Story {
             if number % 29 == 28 && !rig.flush(self.rules.flush_early) {
                 return;
             }
+            if number % 23 == 12 && !rig.compact(number.is_multiple_of(2)) {
+                return;
+            }
         }
     }
 

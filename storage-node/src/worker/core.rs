@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(super) complained_ms: u64,
     /// The group that reclaim goes on with.
     pub(super) reclaim_next: LogicGroup,
+    /// When files with free space are looked for next.
+    pub(super) compact_next_ms: u64,
     /// Memory of all memtables as of the last look.
     pub(crate) memtable_bytes: usize,
     /// The oldest segment of the log as of the last look.
@@ -108,6 +110,7 @@ impl Core {
             touched: Vec::new(),
             complained_ms: 0,
             reclaim_next: LogicGroup::default(),
+            compact_next_ms: 0,
             memtable_bytes: 0,
             released_segment: 0,
             tickets: BTreeMap::new(),

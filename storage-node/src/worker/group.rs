@@ -13,6 +13,7 @@ use crate::replication::lane::LaneReplica;
 use crate::replication::member::GroupReplica;
 use crate::replication::message::Term;
 use crate::replication::position::{Holdings, Position};
+use crate::worker::compact::Compaction;
 use crate::worker::input::Input;
 use crate::worker::lead::LeadLane;
 
@@ -56,6 +57,8 @@ pub(crate) struct Group {
     /// Why the group refuses writes, after an error of its file.
     pub(crate) stopped: Option<String>,
     pub(crate) flush: Flush,
+    /// Copies of its file.
+    pub(crate) compaction: Compaction,
     /// Actions behind something that has to be durable first, and the ticket of that.
     pub(crate) waits: Option<(u64, Vec<Action>)>,
     /// Inputs that arrived meanwhile.
@@ -126,6 +129,7 @@ impl Group {
             lanes: (0u8..).zip(lanes).map(lane).collect(),
             stopped,
             flush: Flush::Idle,
+            compaction: Compaction::default(),
             waits: None,
             inputs: VecDeque::new(),
             after_append: Vec::new(),

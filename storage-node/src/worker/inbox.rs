@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::catch_up::CaughtUp;
 use crate::control::ControlEvent;
-use crate::engine::FlushDone;
+use crate::engine::{CompactEnd, FlushDone};
 use crate::shared::Shared;
 use crate::worker::connection::{self, Introduced};
 use crate::worker::core::Core;
@@ -50,6 +50,8 @@ pub(crate) enum Message {
     CaughtUp(CaughtUp),
     /// A flush ended.
     Flushed(LogicGroup, FlushDone),
+    /// A copy of a group's file ended.
+    Compacted(LogicGroup, CompactEnd),
     /// Groups shall come into being.
     Create(Vec<NewGroup>, oneshot::Sender<Result<(), String>>),
     /// The process is about to stop: leave all groups. Answered when that is done.
@@ -190,6 +192,7 @@ fn on_message(worker: &Rc<Worker>, message: Message) {
         }
         Message::CaughtUp(done) => worker.turn(|core| core.on_caught_up(done)),
         Message::Flushed(group, done) => worker.core.borrow_mut().on_flushed(group, done),
+        Message::Compacted(group, end) => worker.core.borrow_mut().on_compacted(group, &end),
         // Whoever asks for one of these may be gone; then nobody wants to know.
         Message::Create(groups, answer) => {
             drop(answer.send(worker.turn(|core| core.create(groups))));

@@ -41,6 +41,7 @@ impl Core {
         self.publish_lanes();
         self.plan_flush();
         self.start_flushes();
+        self.plan_compaction();
         self.publish_needed();
     }
 

@@ -6,9 +6,10 @@
 //! [`replication`](crate::replication), `actions` carries out what they want, `serve` sends followers
 //! their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and
 //! `dial` are the connections to other nodes; `inbox` takes what other threads send; `maintain`
-//! flushes, reclaims and slows writers down.
+//! flushes, reclaims and slows writers down; `compact` chooses files to return their free space.
 
 mod actions;
+mod compact;
 mod connection;
 mod core;
 mod dial;
@@ -31,6 +32,7 @@ mod write;
 mod tests;
 
 pub(crate) use self::core::Core;
+pub(crate) use compact::COMPACT_BYTES_MIN;
 pub(crate) use connection::Introduced;
 pub(crate) use dial::Partner;
 pub(crate) use group::{OpenedGroup, OpenedLane};

@@ -1,5 +1,6 @@
 //! Tests of the whole store against the file system.
 
+mod compacting;
 mod copies;
 mod digesting;
 mod failing;

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::oracle::{Oracle, Seen};
 use super::support::{Bench, OPTIONS, Put, header_key, key, prefix};
 use crate::engine::visible::Hiding;
-use crate::engine::{FlushJob, StoreOptions, View};
+use crate::engine::{CompactEnd, CompactJob, CompactStep, FlushJob, StoreOptions, View};
 use crate::files::{MemFs, PowerCut};
 
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ enum Step {
     CutInFlush { syncs: u64, mode: Cut },
     Reclaim { slice: usize },
     ReclaimAll,
+    Copy { steps: u32 },
     Check,
 }
 
@@ -83,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1..30_u64, cut()).prop_map(|(syncs, mode)| Step::CutInFlush { syncs, mode }),
         3 => (1..6_usize).prop_map(|slice| Step::Reclaim { slice }),
         1 => Just(Step::ReclaimAll),
+        3 => (0..12_u32).prop_map(|steps| Step::Copy { steps }),
         2 => Just(Step::Check),
     ]
 }
@@ -95,6 +97,7 @@ struct Model {
     history: Vec<Oracle>,
     now: u64,
     flushing: Option<FlushJob>,
+    copying: Option<CompactJob>,
 }
 
 /// What evaluation knows of an object.
@@ -111,7 +114,7 @@ impl Model {
         let disk = MemFs::new();
         let bench = Bench::on_disk(&disk, options);
         let (oracle, history) = (Oracle::default(), vec![Oracle::default()]);
-        Self { disk, bench, oracle, history, now: 1_000_000, flushing: None }
+        Self { disk, bench, oracle, history, now: 1_000_000, flushing: None, copying: None }
     }
 
     fn known(&self, name: &str) -> Known {
@@ -227,12 +230,30 @@ impl Model {
                 self.bench.reclaim(self.now, slice);
             }
             Step::ReclaimAll => self.bench.reclaim_all(self.now),
+            Step::Copy { steps } => self.copy(steps),
             Step::Check => self.check(),
         }
     }
 
+    /// Goes on with the copy of the file that is under way, or begins one.
+    fn copy(&mut self, steps: u32) {
+        let copying = self.copying.take();
+        self.copying = copying.or_else(|| self.bench.store_mut().begin_compaction());
+        for _ in 0..steps {
+            let Some(job) = self.copying.take() else { return };
+            match job.step() {
+                CompactStep::More(job) => self.copying = Some(job),
+                CompactStep::Done(end) => {
+                    let well = matches!(end, CompactEnd::Replaced { .. } | CompactEnd::Stopped);
+                    assert!(well, "{end:?}");
+                    self.bench.store_mut().finish_compaction(&end);
+                }
+            }
+        }
+    }
+
     fn power_cut(&mut self, mode: Cut) {
-        self.flushing = None;
+        (self.flushing, self.copying) = (None, None);
         self.disk.cut_power();
         self.disk = self.disk.after_power_cut(mode.mode());
         let records = self.bench.after_power_cut(&self.disk, mode.mode());
@@ -240,7 +261,7 @@ impl Model {
     }
 
     fn crash(&mut self) {
-        self.flushing = None;
+        (self.flushing, self.copying) = (None, None);
         self.bench.reopen();
         self.bench.check_file();
     }
@@ -345,6 +366,8 @@ fn follow(options: StoreOptions, steps: &[Step]) {
     model.check();
     model.run(&Step::FinishFlush);
     model.check();
+    model.run(&Step::Copy { steps: 1_000 });
+    model.bench.check_file();
     model.bench.reclaim_all(model.now);
     model.check();
     model.bench.flush();

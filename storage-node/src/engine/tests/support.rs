@@ -15,6 +15,7 @@ use common::stored::{Body, Stored};
 use common::version::{Hlc, Version};
 use tempfile::TempDir;
 
+use crate::engine::changes::entry_bytes;
 use crate::engine::chunk::Cursor;
 use crate::engine::layout::{expiry_key, split_key};
 use crate::engine::sealed::decode_record;
@@ -126,6 +127,17 @@ impl Bench {
         let store = Some(store.expect("created"));
         fs.sync_dir(path.parent().expect("it is absolute")).expect("synced");
         Self { directory, options, fs, path, store, log: Vec::new(), durable: 0 }
+    }
+
+    /// The same with what is left of it on another disk.
+    pub(super) fn beside(&self, disk: &MemFs) -> Self {
+        let (log, durable) = (self.log.clone(), self.durable);
+        let directory = TempDir::new().expect("a temporary directory");
+        let (fs, path) = (Arc::new(disk.clone()), self.path.clone());
+        let options = self.options;
+        let mut bench = Self { directory, options, fs, path, store: None, log, durable };
+        bench.reopen();
+        bench
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -261,8 +273,10 @@ impl Bench {
     pub(super) fn check_file(&self) {
         let reader = self.store().reader().expect("readable");
         let mut records = reader.records_from(b"").expect("readable");
-        let (mut headers, mut named, mut expiry) = (0, 0, BTreeSet::new());
+        let (mut headers, mut named, mut stored_bytes) = (0, 0, 0);
+        let mut expiry = BTreeSet::new();
         while let Some((key, value)) = records.next().expect("readable") {
+            stored_bytes += entry_bytes(key.value(), value.value());
             let stored = decode_record(key.value(), value.value()).expect("a record");
             let (prefix, suffix) = split_key(key.value()).expect("a key");
             let is_value = matches!(stored.body, Body::Value { .. });
@@ -275,6 +289,8 @@ impl Bench {
         let totals = &self.store().totals;
         assert_eq!((totals.headers, totals.named), (headers, Some(named)));
         let listed = reader.expiry_after(b"", u64::MAX - 1, usize::MAX).expect("readable");
+        stored_bytes += listed.iter().map(|key| entry_bytes(key, &[])).sum::<u64>();
+        assert_eq!(totals.stored, Some(stored_bytes));
         let mut listed: BTreeSet<_> = listed.into_iter().collect();
         if !self.options.purge_tombstones {
             for index in [&mut expiry, &mut listed] {

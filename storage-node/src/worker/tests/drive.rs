@@ -9,6 +9,7 @@ use common::wire::request as wire_request;
 use rt::clock;
 
 use crate::binlog::SyncEvent;
+use crate::engine::CompactStep;
 use crate::flusher::Work;
 use crate::worker::Core;
 use crate::worker::lead::Service;
@@ -217,6 +218,12 @@ impl Node {
                     flushed.push(group);
                     self.core.on_flushed(group, done);
                 }
+                Work::Compact(group, job) => match job.step() {
+                    CompactStep::More(job) => {
+                        self.core.shared.flusher.send(Work::Compact(group, job));
+                    }
+                    CompactStep::Done(end) => self.core.on_compacted(group, &end),
+                },
                 // An error leaves segments that nobody needs.
                 Work::Release(upto) => drop(self.core.shared.log.release(upto)),
                 Work::Drop(garbage) => drop(garbage),

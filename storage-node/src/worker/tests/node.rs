@@ -44,6 +44,8 @@ pub(super) struct Setup {
     pub(super) servers: u8,
     /// A memtable above this is flushed.
     pub(super) memtable_bytes: usize,
+    /// A file that takes less is not copied.
+    pub(super) compact_bytes: u64,
     /// Length of the log's segments.
     pub(super) segment_bytes: u64,
     /// Budget of the dedup window.
@@ -56,6 +58,7 @@ impl Default for Setup {
             groups: 1,
             servers: 1,
             memtable_bytes: usize::MAX / 4,
+            compact_bytes: u64::MAX,
             segment_bytes: 1 << 20,
             dedup_bytes: 1 << 20,
         }
@@ -110,6 +113,7 @@ impl Node {
             memtable_bytes: setup.memtable_bytes,
             cache_bytes: 8 << 20,
             log_bytes: u64::MAX,
+            compact_bytes: setup.compact_bytes,
             retention: Retention { keep_bytes: u64::MAX, keep_ms: u64::MAX },
         };
         let mut file =
