@@ -25,4 +25,5 @@ mod refusals;
 mod register;
 mod request;
 mod two_servers;
+mod walks;
 mod weak;
