@@ -3,11 +3,13 @@
 //!
 //! A put is blind: whether its object existed is found out when somebody counts, and remembered,
 //! or when the flush visits the object anyway. Before the first count of a memtable nothing is
-//! noted down at all.
+//! noted down at all. A count looks at every object of the memtables that was not looked at since it was
+//! changed, in slices; it is exact when a slice has come to the end.
 //!
 //! Settled counts and differences ignore expiry: an expired object stays in them until reclaim has
 //! turned it into tombstones. A count subtracts what is due and not yet reclaimed, as long as that
-//! is not more than [`DUE_MAX`] records of an index; beyond, it is exact as of the reclaim pass.
+//! is not more than [`DUE_MAX`] records of an index and can be looked at in one slice; beyond, it is exact
+//! as of the reclaim pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -20,14 +22,17 @@ use crate::engine::EngineError;
 use crate::engine::layers::Layers;
 use crate::engine::layout::{count_key, split_expiry_key, split_key};
 use crate::engine::memtable::{BELOW_ALIVE, BELOW_UNKNOWN, Memtable};
-use crate::engine::store::{Layer, Store, server_of};
+use crate::engine::slice::Slice;
+use crate::engine::store::{Store, server_of};
 use crate::engine::visible::BEFORE_ALL_EXPIRY;
 
 /// At most so many due records of each expiry index are looked at by one count.
-const DUE_MAX: usize = 4_096;
+const DUE_MAX: usize = 512;
+/// So many due objects in any case, however long it takes.
+const DUE_MIN: usize = 32;
 
 // Values of `Marks::counted`.
-/// In no list: the object was not there when counting began, or counting did not begin.
+/// In no list: it was not looked at yet.
 pub(super) const COUNTED_NO: u8 = 0;
 /// In the list of objects to look at.
 const COUNTED_PENDING: u8 = 1;
@@ -41,7 +46,8 @@ const COUNTED_GAINED: u8 = 4;
 /// How a memtable's objects differ from the layers below.
 #[derive(Debug, Default)]
 pub(super) struct CountCache {
-    tracking: bool,
+    /// The objects with smaller numbers were looked at; those of them that changed since are pending.
+    looked_at: u32,
     sums: BTreeMap<Vec<u8>, i64>,
     pending: Vec<u32>,
 }
@@ -49,7 +55,7 @@ pub(super) struct CountCache {
 impl CountCache {
     /// The object was written to.
     pub(super) fn changed(&mut self, table: &Memtable, number: u32, servers: u8) {
-        if !self.tracking {
+        if number >= self.looked_at {
             return;
         }
         let node = table.node(number);
@@ -65,28 +71,26 @@ impl CountCache {
         self.pending.push(number);
     }
 
-    fn start(&mut self, table: &Memtable) {
-        if self.tracking {
-            return;
-        }
-        self.tracking = true;
-        // In key order, so that neighbours in the file are looked up one after the other.
-        self.pending = table.sorted(0);
-        for &number in &self.pending {
-            table.node(number).marks().counted.store(COUNTED_PENDING, Ordering::Relaxed);
-        }
+    /// The next object to look at.
+    fn next(&self, table: &Memtable) -> Option<u32> {
+        let new = || (self.looked_at < table.objects()).then_some(self.looked_at);
+        self.pending.last().copied().or_else(new)
     }
 
-    /// Looks at every object that changed since the last count.
+    /// Looks at every object that was not looked at since it changed, as far as the slice goes. Returns
+    /// whether that was all.
     fn settle(
         &mut self,
         table: &Memtable,
         layers: Layers<'_, '_>,
         below: Layers<'_, '_>,
         servers: u8,
-    ) -> Result<(), EngineError> {
-        self.start(table);
-        while let Some(&number) = self.pending.last() {
+        slice: &mut Slice<'_>,
+    ) -> Result<bool, EngineError> {
+        while let Some(number) = self.next(table) {
+            if !slice.step() {
+                return Ok(false);
+            }
             let node = table.node(number);
             let alive = is_alive(layers, node.prefix())?;
             let was_alive = match node.marks().below.load(Ordering::Acquire) {
@@ -111,9 +115,11 @@ impl CountCache {
                 *self.sums.entry(key).or_default() += difference;
             }
             node.marks().counted.store(counted, Ordering::Relaxed);
-            self.pending.pop();
+            if self.pending.pop().is_none() {
+                self.looked_at += 1;
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn difference(&self, key: &[u8]) -> i64 {
@@ -122,7 +128,8 @@ impl CountCache {
 }
 
 impl Store {
-    /// The live objects of a namespace in a lane.
+    /// The live objects of a namespace in a lane; `None` if the slice ended before that is known. The next
+    /// slice goes on, with what changed meanwhile. A step is an object that is looked at.
     ///
     /// # Errors
     /// The file cannot be read or is damaged.
@@ -131,41 +138,39 @@ impl Store {
         namespace: &[u8],
         server: ServerIndex,
         now_ms: u64,
-    ) -> Result<u64, EngineError> {
+        slice: &mut Slice<'_>,
+    ) -> Result<Option<u64>, EngineError> {
         let reader = self.reader()?;
         let all = self.layers(&reader);
         let below_active = Layers { active: None, ..all };
         let below_frozen = Layers { frozen: None, ..below_active };
         let key = count_key(server, namespace);
         let mut difference = 0;
-        if let Some(frozen) = &self.frozen {
-            difference += self.difference(frozen, &key, below_active, below_frozen)?;
+        let layers = [
+            self.frozen.as_ref().map(|frozen| (frozen, below_active, below_frozen)),
+            Some((&self.active, all, below_active)),
+        ];
+        for (layer, layers, below) in layers.into_iter().flatten() {
+            let mut counts = layer.counts.borrow_mut();
+            if !counts.settle(&layer.table, layers, below, self.options.servers, slice)? {
+                return Ok(None);
+            }
+            difference += counts.difference(&key);
         }
-        difference += self.difference(&self.active, &key, all, below_active)?;
-        difference -= self.due_objects(&key, server, all, now_ms)?;
+        difference -= self.due_objects(&key, server, all, now_ms, &mut slice.again())?;
         let settled = self.totals.live.get(&key).copied().unwrap_or(0);
-        Ok(settled.saturating_add_signed(difference))
+        Ok(Some(settled.saturating_add_signed(difference)))
     }
 
-    fn difference(
-        &self,
-        layer: &Layer,
-        key: &[u8],
-        layers: Layers<'_, '_>,
-        below: Layers<'_, '_>,
-    ) -> Result<i64, EngineError> {
-        let mut counts = layer.counts.borrow_mut();
-        counts.settle(&layer.table, layers, below, self.options.servers)?;
-        Ok(counts.difference(key))
-    }
-
-    /// Objects under a count key that have expired and are still in the counts.
+    /// Objects under a count key that have expired and are still in the counts, as far as the
+    /// slice goes.
     fn due_objects(
         &self,
         key: &[u8],
         server: ServerIndex,
         layers: Layers<'_, '_>,
         now_ms: u64,
+        slice: &mut Slice<'_>,
     ) -> Result<i64, EngineError> {
         let mut seen: BTreeSet<Box<[u8]>> =
             self.reclaim.deferred().take(DUE_MAX).cloned().collect();
@@ -174,7 +179,10 @@ impl Store {
             seen.insert(split_key(physical)?.0.into());
         }
         let mut due = 0;
-        for prefix in seen {
+        for (number, prefix) in seen.into_iter().enumerate() {
+            if !slice.step() && number >= DUE_MIN {
+                break;
+            }
             let counted = object_count_key(&prefix, self.options.servers) == key
                 && is_alive(layers, &prefix)?;
             if counted && layers.kind(&prefix, now_ms)? == ObjectKind::Missing {

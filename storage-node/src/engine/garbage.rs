@@ -40,12 +40,16 @@ use crate::engine::file::FileReader;
 use crate::engine::layers::Place;
 use crate::engine::memtable::{GarbageMark, Origin};
 use crate::engine::reclaim::SafeTimes;
+use crate::engine::slice::Slice;
 use crate::engine::store::Store;
 use crate::engine::visible::Hiding;
 
 /// An expired header stays at least so long: a field that was written just before, and is still on
 /// its way to be applied, belongs to the expired object.
 const HEADER_GRACE_MS: u64 = 10_000;
+/// So many records of an object are looked at before what was found of them is removed: the clock is not
+/// looked at for those.
+const BATCH: usize = 32;
 
 /// One object that is being looked at.
 #[derive(Debug)]
@@ -80,30 +84,32 @@ impl Heads {
 }
 
 impl Store {
-    /// Looks at up to `max` records of objects that may have hidden fields.
+    /// Looks at records of objects that may have hidden fields.
     pub(super) fn reclaim_garbage(
         &mut self,
         safe: &SafeTimes,
-        max: usize,
-    ) -> Result<usize, EngineError> {
-        let reader = self.reader()?;
-        let mut handled = 0;
-        while handled < max {
-            let Some(pass) = self.next_pass(&reader)? else {
-                break;
-            };
-            let now_ms = safe.of(&pass.prefix)?;
-            handled += 1 + self.reclaim_fields(&reader, pass, now_ms, max - handled)?;
+        slice: &mut Slice<'_>,
+    ) -> Result<(), EngineError> {
+        if slice.is_over() || !self.reclaim.has_garbage() {
+            return Ok(());
         }
-        Ok(handled)
+        let reader = self.reader()?;
+        while let Some(pass) = self.next_pass(&reader, slice)? {
+            let now_ms = safe.of(&pass.prefix)?;
+            self.reclaim_fields(&reader, pass, now_ms, slice)?;
+        }
+        Ok(())
     }
 
-    fn next_pass(&mut self, reader: &FileReader) -> Result<Option<Pass>, EngineError> {
-        if let Some(pass) = self.reclaim.pass.take() {
-            return Ok(Some(pass));
-        }
-        if let Some(prefix) = self.reclaim.fresh.pop_front() {
-            return Ok(Some(Pass::new(prefix)));
+    fn next_pass(
+        &mut self,
+        reader: &FileReader,
+        slice: &mut Slice<'_>,
+    ) -> Result<Option<Pass>, EngineError> {
+        let state = &mut self.reclaim;
+        if state.pass.is_some() || !state.fresh.is_empty() {
+            let next = || state.pass.take().or_else(|| state.fresh.pop_front().map(Pass::new));
+            return Ok(slice.step().then(next).flatten());
         }
         while !self.reclaim.walked {
             let next = reader.garbage_after(&self.reclaim.walk_after, 1)?;
@@ -111,6 +117,9 @@ impl Store {
                 self.reclaim.walked = true;
                 break;
             };
+            if !slice.step() {
+                break;
+            }
             self.reclaim.walk_after = prefix.to_vec();
             if !self.is_closed(&prefix) {
                 return Ok(Some(Pass::new(prefix)));
@@ -127,14 +136,15 @@ impl Store {
         mark.is_some_and(|node| node.marks().garbage == GarbageMark::Done)
     }
 
-    /// Turns up to `max` hidden named fields into tombstones; at the object's end, sees to the rest.
+    /// Turns the next hidden named fields into tombstones; at the object's end, sees to the rest. Looks at
+    /// one record at least.
     fn reclaim_fields(
         &mut self,
         reader: &FileReader,
         mut pass: Pass,
         now_ms: u64,
-        max: usize,
-    ) -> Result<usize, EngineError> {
+        slice: &mut Slice<'_>,
+    ) -> Result<(), EngineError> {
         let heads = self.heads(reader, &pass.prefix, now_ms)?;
         let hiders = heads.hiders(now_ms);
         pass.mixed |= pass.hiders.replace(hiders).is_some_and(|before| before != hiders);
@@ -142,7 +152,7 @@ impl Store {
         let mut dead = Vec::new();
         let mut next = None;
         self.layers(reader).fields(&pass.prefix, &pass.from, |suffix, stored, place| {
-            if looked_at == max {
+            if looked_at == BATCH || (looked_at > 0 && !slice.step()) {
                 next = Some(suffix.to_vec());
                 return ControlFlow::Break(());
             }
@@ -171,7 +181,7 @@ impl Store {
         } else if self.reclaim_heads(&heads, &mut pass, now_ms) {
             self.close_garbage(&pass.prefix);
         }
-        Ok(looked_at)
+        Ok(())
     }
 
     fn heads(&self, reader: &FileReader, prefix: &[u8], now_ms: u64) -> Result<Heads, EngineError> {

@@ -100,13 +100,18 @@ impl<'s> Layers<'s, '_> {
         }
     }
 
+    /// Whether the object can have nothing but an unnamed record. That is known without a look at the file.
+    pub(super) fn has_only_unnamed(&self, prefix: &[u8]) -> bool {
+        let mut nodes = self.nodes(prefix).into_iter().flatten();
+        self.only_unnamed && nodes.all(|node| node.only_unnamed().is_some())
+    }
+
     /// What the object is at `now_ms`.
     pub(super) fn kind(&self, prefix: &[u8], now_ms: u64) -> Result<ObjectKind, EngineError> {
         let mut hiding = Hiding::new(None, None, now_ms);
         let mut kind = ObjectKind::Missing;
-        let mut nodes = self.nodes(prefix).into_iter().flatten();
-        if self.only_unnamed && nodes.all(|node| node.only_unnamed().is_some()) {
-            // There can be nothing else, and a look-up is cheaper than a range.
+        if self.has_only_unnamed(prefix) {
+            // A look-up is cheaper than a range.
             if let Some(record) = self.record(prefix, UNNAMED_SUFFIX)? {
                 kind = kind_by(&mut hiding, UNNAMED_SUFFIX, &record.stored());
             }

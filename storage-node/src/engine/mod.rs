@@ -36,6 +36,7 @@ mod replace;
 pub(crate) mod rules;
 mod scan;
 mod sealed;
+pub mod slice;
 mod sort;
 mod store;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use error::EngineError;
 pub use flush::{FlushDone, FlushJob, Garbage};
 pub use layout::{Checkpoint, StoreIdentity};
 pub use record::RecordRef;
-pub use scan::VisitObject;
+pub use scan::{ScanFrom, VisitObject};
+pub use slice::Slice;
 pub use store::{Store, StoreOptions};
 pub use view::View;

@@ -8,8 +8,12 @@
 //! Both memtables and the file have an index ordered by expiry, of all lanes. A slice takes the next
 //! due keys of each behind a cursor; the cursor of the file starts over after each flush, which has
 //! removed what was handled. What is passed over because its lane's time is behind is noted, and the
-//! cursor goes back to it when that time has come. Objects whose records cannot simply go (see [`crate::engine::garbage`]) are handed
-//! to the garbage pass.
+//! cursor goes back to it when that time has come. A cursor that has met everything due remembers when
+//! the next key will be, so that an index is not looked at in vain. Objects whose records cannot simply
+//! go (see [`crate::engine::garbage`]) are handed to the garbage pass.
+//!
+//! The slices of the expiry indexes and of the garbage pass take turns in being first: neither
+//! starves when there is always more of the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -24,7 +28,16 @@ use crate::engine::garbage::Pass;
 use crate::engine::layers::Place;
 use crate::engine::layout::{split_expiry_key, split_key};
 use crate::engine::memtable::{Memtable, Origin};
+use crate::engine::slice::Slice;
 use crate::engine::store::{Store, lane_of};
+
+/// So many keys of an expiry index are fetched at a time: what a slice that ends fetched in vain.
+const BATCH: usize = 32;
+/// So many tombstones of an object are stepped over before it is left to the garbage pass, whose look at
+/// it is sliced.
+const TOMBSTONES_MAX: usize = 32;
+/// Later than any expiry.
+const NEVER: u64 = u64::MAX;
 
 /// Up to when each lane's expired records may be reclaimed, in milliseconds since 1970.
 #[derive(Debug)]
@@ -56,9 +69,22 @@ struct Cursor {
     after: Vec<u8>,
     /// By lane, the earliest expiry that was passed over because the lane's time was behind it.
     held: BTreeMap<ServerIndex, u64>,
+    /// Nothing behind the cursor is due before this.
+    next_due: u64,
 }
 
 impl Cursor {
+    /// The earliest expiry that may not have been handled yet.
+    fn next(&self) -> u64 {
+        self.held.values().copied().min().unwrap_or(NEVER).min(self.next_due)
+    }
+
+    /// A key was looked at.
+    fn pass(&mut self, key: &[u8]) {
+        self.after.clear();
+        self.after.extend_from_slice(key);
+    }
+
     /// Where to go on so as to meet everything of a lane that is not handled.
     fn after_for(&self, server: ServerIndex) -> Vec<u8> {
         match self.held.get(&server) {
@@ -81,11 +107,13 @@ impl Cursor {
         if let Some(first) = self.held.iter().filter_map(due).min() {
             self.held.retain(|server, expire_at| *expire_at > safe.of_lane(*server));
             self.after = first.to_be_bytes().to_vec();
+            self.next_due = self.next_due.min(first);
         }
     }
 
     /// Goes back far enough to meet a key with this expiry.
     fn back_to(&mut self, expire_at: u64) {
+        self.next_due = self.next_due.min(expire_at);
         let before = expire_at.to_be_bytes();
         if *self.after > before[..] {
             self.after = before.to_vec();
@@ -109,6 +137,8 @@ pub(super) struct ReclaimState {
     pub(super) walked: bool,
     /// The object that is being looked at.
     pub(super) pass: Option<Pass>,
+    /// The garbage pass has the next slice first.
+    garbage_first: bool,
 }
 
 impl ReclaimState {
@@ -137,6 +167,11 @@ impl ReclaimState {
         self.walked = false;
     }
 
+    /// Whether there are objects to look at, or may be.
+    pub(super) fn has_garbage(&self) -> bool {
+        !self.walked || self.pass.is_some() || !self.fresh.is_empty()
+    }
+
     /// An object has expired and is left to the garbage pass.
     fn on_deferred(&mut self, prefix: &[u8]) {
         if self.deferred.insert(prefix.into()) {
@@ -156,43 +191,76 @@ impl ReclaimState {
 }
 
 impl Store {
-    /// Reclaims a bounded slice of what has expired or is hidden. `safe_ms` says for each lane, by
+    /// Whether there may be something for [`Self::reclaim`] at a time in milliseconds since 1970. Cheap:
+    /// nothing is read.
+    #[must_use]
+    pub fn has_reclaim(&self, now_ms: u64) -> bool {
+        let state = &self.reclaim;
+        state.has_garbage() || INDEXES.iter().any(|index| state.cursor(*index).next() <= now_ms)
+    }
+
+    /// Reclaims a slice of what has expired or is hidden. `safe_ms` says for each lane, by
     /// server index, up to when everything its leader decided is applied here, in milliseconds since
     /// 1970 and not ahead of this server's clock: what expires later stays. On the leader itself that
-    /// is now; 0 reclaims nothing by time. Returns how many records and objects it looked at; 0 means
-    /// that nothing is left to do before the next flush or before a safe time has risen.
+    /// is now; 0 reclaims nothing by time. A step is a record or an object that is looked at. If the slice
+    /// is not over then, nothing is left to do before the next flush or before a safe time has risen.
     ///
     /// # Errors
     /// The file cannot be read or is damaged.
     pub fn reclaim(
         &mut self,
         safe_ms: impl Fn(ServerIndex) -> u64,
-        slice_max: usize,
-    ) -> Result<usize, EngineError> {
+        slice: &mut Slice<'_>,
+    ) -> Result<(), EngineError> {
         let lanes = (0..self.options.servers).map(|server| safe_ms(ServerIndex(server)));
         let safe = SafeTimes { lanes: lanes.collect() };
-        let handled = self.reclaim_due(&safe, slice_max)?;
-        Ok(handled + self.reclaim_garbage(&safe, slice_max.saturating_sub(handled))?)
+        let garbage_first = self.reclaim.garbage_first;
+        self.reclaim.garbage_first = !garbage_first;
+        if garbage_first {
+            self.reclaim_garbage(&safe, slice)?;
+        }
+        self.reclaim_due(&safe, slice)?;
+        // Again also when it was first: expired objects may have been left to it.
+        self.reclaim_garbage(&safe, slice)
     }
 
-    fn reclaim_due(&mut self, safe: &SafeTimes, max: usize) -> Result<usize, EngineError> {
-        let reader = self.reader()?;
-        let mut handled = 0;
+    fn reclaim_due(&mut self, safe: &SafeTimes, slice: &mut Slice<'_>) -> Result<(), EngineError> {
         for index in INDEXES {
             let cursor = self.reclaim.cursor_mut(index);
             cursor.release(safe);
-            let after = cursor.after.clone();
-            let keys = self.due_keys_of(index, &after, &reader, safe.max(), max - handled)?;
-            for key in &keys {
-                self.reclaim_key(index, &reader, key, safe)?;
-            }
-            handled += keys.len();
-            if let Some(last) = keys.last() {
-                // What was put meanwhile are tombstones; without an expiry they moved no cursor.
-                self.reclaim.cursor_mut(index).after = last.to_vec();
+            while !slice.is_over() && self.reclaim.cursor(index).next_due <= safe.max() {
+                self.reclaim_batch(index, safe, slice)?;
             }
         }
-        Ok(handled)
+        Ok(())
+    }
+
+    /// Handles the next keys of an index, or finds out when there will be one.
+    fn reclaim_batch(
+        &mut self,
+        index: Index,
+        safe: &SafeTimes,
+        slice: &mut Slice<'_>,
+    ) -> Result<(), EngineError> {
+        let reader = self.reader()?;
+        let after = &self.reclaim.cursor(index).after;
+        let keys = self.due_keys_of(index, after, &reader, safe.max(), BATCH)?;
+        for key in &keys {
+            if !slice.step() {
+                return Ok(());
+            }
+            self.reclaim_key(index, &reader, key, safe)?;
+            // What was put meanwhile are tombstones; without an expiry they moved no cursor.
+            self.reclaim.cursor_mut(index).pass(key);
+        }
+        if keys.len() < BATCH {
+            let after = &self.reclaim.cursor(index).after;
+            let next = self.due_keys_of(index, after, &reader, NEVER - 1, 1)?;
+            let next = next.first().map(|key| split_expiry_key(key)).transpose()?;
+            self.reclaim.cursor_mut(index).next_due =
+                next.map_or(NEVER, |(expire_at, _)| expire_at);
+        }
+        Ok(())
     }
 
     /// Up to `max` keys of each index that are due at `now_ms`, among them all of a lane that were
@@ -267,10 +335,16 @@ impl Store {
 
     /// Whether the file may hold named fields of the object, or a memtable does.
     fn may_hide_named(&self, reader: &FileReader, prefix: &[u8]) -> Result<bool, EngineError> {
-        let mut found = false;
-        self.layers(reader).fields(prefix, NAMED_SUFFIX_START, |_, stored, place| {
+        let layers = self.layers(reader);
+        if layers.has_only_unnamed(prefix) {
+            return Ok(false);
+        }
+        let (mut found, mut tombstones) = (false, 0);
+        layers.fields(prefix, NAMED_SUFFIX_START, |_, stored, place| {
+            tombstones += 1;
             // A tombstone in memory may stand over a field in the file.
-            if place == Place::File && stored.body == Body::Tombstone {
+            let is_gone = place == Place::File && stored.body == Body::Tombstone;
+            if is_gone && tombstones <= TOMBSTONES_MAX {
                 return ControlFlow::Continue(());
             }
             found = true;

@@ -11,6 +11,7 @@ use common::reply::ObjectKind;
 use crate::engine::EngineError;
 use crate::engine::file::FileReader;
 use crate::engine::layers::FileObjects;
+use crate::engine::slice::Slice;
 use crate::engine::store::{Layer, Store, server_of};
 
 /// A scan looks at so many objects for each one it was asked for before it returns with fewer:
@@ -22,23 +23,43 @@ const LOOKED_AT_MIN: usize = 1_024;
 /// What [`Store::scan`] calls for each object: position, name and what the object is.
 pub type VisitObject<'v> = dyn FnMut(u64, &[u8], ObjectKind) + 'v;
 
+/// Which page of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanFrom<'a> {
+    /// Whose objects.
+    pub namespace: &'a [u8],
+    /// Only those of this home server.
+    pub server: ServerIndex,
+    /// The position to begin at.
+    pub position: u64,
+    /// It ends after so many objects.
+    pub max: usize,
+}
+
 impl Store {
+    /// Prepares what is in memory for [`Self::scan`], as far as the slice goes; a step is an object. Returns
+    /// whether it is ready.
+    pub fn prepare_scan(&self, slice: &mut Slice<'_>) -> bool {
+        let layers = [self.frozen.as_ref(), Some(&self.active)];
+        layers.into_iter().flatten().all(|layer| extend_order(layer, slice))
+    }
+
     /// Visits the live objects of a namespace in a lane, in the order of their positions, beginning
-    /// at a position. Stops after `max` objects or after looking at many more dead ones, but never
-    /// between two objects of one position. Returns the position to go on from, or `None` at the
-    /// end.
+    /// at a position. Stops after `max` objects, after looking at many more dead ones, or when the slice is
+    /// over, but never between two objects of one position, and not before the first; a step is an object
+    /// that is looked at. Returns the position to go on from, or `None` at the end. What
+    /// [`Self::prepare_scan`] has not done is done before, at once.
     ///
     /// # Errors
     /// The file cannot be read or is damaged.
     pub fn scan(
         &self,
-        namespace: &[u8],
-        from: u64,
-        server: ServerIndex,
+        from: &ScanFrom<'_>,
         now_ms: u64,
-        max: usize,
+        slice: &mut Slice<'_>,
         visit: &mut VisitObject<'_>,
     ) -> Result<Option<u64>, EngineError> {
+        let ScanFrom { namespace, server, position: from, max } = *from;
         if from >> POSITION_BITS != 0 {
             return Ok(None);
         }
@@ -56,8 +77,8 @@ impl Store {
             if !prefix.starts_with(&within) {
                 return Ok(ControlFlow::Break(()));
             }
-            let full = visited >= max || looked_at >= looked_at_max;
-            if full && last_position != Some(position) {
+            let full = visited >= max || looked_at >= looked_at_max || !slice.step();
+            if full && last_position.is_some_and(|last| last != position) {
                 next = Some(position);
                 return Ok(ControlFlow::Break(()));
             }
@@ -83,15 +104,14 @@ impl Store {
         start: &[u8],
         mut visit: impl FnMut(&[u8], Object<'_>, u64) -> Result<ControlFlow<()>, EngineError>,
     ) -> Result<(), EngineError> {
-        extend_order(&self.active);
-        let active_order = self.active.order.borrow();
+        self.prepare_scan(&mut Slice::unbounded());
+        let mut active_order = self.active.order.borrow_mut();
         let mut active = active_order.from(&self.active.table, start).peekable();
-        let frozen_order = self.frozen.as_ref().map(|frozen| {
-            extend_order(frozen);
-            (frozen.order.borrow(), &frozen.table)
-        });
+        let frozen = self.frozen.as_ref();
+        let mut frozen_order = frozen.map(|frozen| (frozen.order.borrow_mut(), &frozen.table));
+        let frozen_order = frozen_order.iter_mut();
         let mut frozen =
-            frozen_order.iter().flat_map(|(order, table)| order.from(table, start)).peekable();
+            frozen_order.flat_map(|(order, table)| order.from(table, start)).peekable();
         let mut file = FileObjects::new(reader, start)?;
         loop {
             let memory = [active.peek(), frozen.peek()].into_iter().flatten().copied();
@@ -113,6 +133,6 @@ impl Store {
     }
 }
 
-fn extend_order(layer: &Layer) {
-    layer.order.borrow_mut().extend(&layer.table);
+fn extend_order(layer: &Layer, slice: &mut Slice<'_>) -> bool {
+    layer.order.borrow_mut().extend(&layer.table, slice)
 }

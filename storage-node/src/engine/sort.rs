@@ -3,7 +3,6 @@
 //! are read in the order in which they lie in memory. The bytes decide only where positions are equal.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// Bits of a hash position.
 const POSITION_BITS: u32 = 48;
@@ -13,7 +12,10 @@ const POSITION_SHIFT: u32 = u32::BITS;
 const RANK_SHIFT: u32 = POSITION_SHIFT + POSITION_BITS;
 
 /// The numbers in the order of the prefixes they stand for.
-pub(super) fn by_prefix<'m>(numbers: Range<u32>, prefix: impl Fn(u32) -> &'m [u8]) -> Vec<u32> {
+pub(super) fn by_prefix<'m>(
+    numbers: impl ExactSizeIterator<Item = u32>,
+    prefix: impl Fn(u32) -> &'m [u8],
+) -> Vec<u32> {
     let mut namespaces = Namespaces::default();
     let mut keys = Vec::with_capacity(numbers.len());
     for number in numbers {

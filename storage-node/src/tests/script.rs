@@ -12,7 +12,7 @@ use common::stored::{Body, Stored};
 use common::version::{Hlc, Version};
 
 use crate::engine::visible::Hiding;
-use crate::engine::{Store, View};
+use crate::engine::{ScanFrom, Slice, Store, View};
 
 /// When some of what is written expires, in milliseconds.
 const EXPIRY: u64 = 500_000;
@@ -149,11 +149,13 @@ pub(super) fn shown(store: &Store, now: u64) -> Result<BTreeMap<String, Shown>, 
     for server in [ServerIndex(0), ServerIndex(1)] {
         let mut names = Vec::new();
         let visit = &mut |_: u64, name: &[u8], kind: ObjectKind| names.push((name.to_vec(), kind));
-        let next = store.scan(b"ns", 0, server, now, 1_000, visit).map_err(|e| e.to_string())?;
+        let from = ScanFrom { namespace: b"ns", server, position: 0, max: 1_000 };
+        let mut slice = Slice::unbounded();
+        let next = store.scan(&from, now, &mut slice, visit).map_err(|e| e.to_string())?;
         assert_eq!(next, None);
-        let count = store.count(b"ns", server, now).map_err(|e| e.to_string())?;
-        if count != names.len() as u64 {
-            return Err(format!("{count} objects are counted, {} are there", names.len()));
+        let count = store.count(b"ns", server, now, &mut slice).map_err(|e| e.to_string())?;
+        if count != Some(names.len() as u64) {
+            return Err(format!("{count:?} objects are counted, {} are there", names.len()));
         }
         for (name, _) in names {
             let name = String::from_utf8(name).unwrap();

@@ -3,6 +3,7 @@
 use super::lying::Lie;
 use super::rig::Rig;
 use super::script::{EARLY, LATE, RECLAIM_FROM, expected, record, shown};
+use crate::engine::Slice;
 use crate::files::{MemFs, PowerCut};
 
 /// So many records the first life writes.
@@ -57,7 +58,7 @@ impl Story {
             }
             if number > RECLAIM_FROM
                 && number.is_multiple_of(3)
-                && rig.store.reclaim(|_| LATE, 5).is_err()
+                && rig.store.reclaim(|_| LATE, &mut Slice::steps(5)).is_err()
             {
                 return;
             }

@@ -9,10 +9,8 @@ use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, LogicGroup, NodeId};
 use common::op::Op;
 use common::register::{Member, Register, VoterSet};
-use common::reply::{ObjectKind, Reply, ScanObject, ScanReply};
 use common::version::HlcClock;
 use common::wire::request::{self, RequestHead};
-use common::wire::response;
 use rt::clock::{self, DataClock};
 
 use crate::catch_up::Want;
@@ -28,8 +26,10 @@ use crate::worker::group::{Group, OpenedGroup};
 use crate::worker::lead::{Held, LeadLane, ParkedRequest, Service, WaitingAnswer};
 use crate::worker::links::Links;
 use crate::worker::peer::Peer;
+use crate::worker::reclaim::SLICE_STEPS;
 use crate::worker::start::{self, Started};
 use crate::worker::turn::Turn;
+use crate::worker::walk::Walks;
 
 /// With so many bytes of records that are not official, a lane takes no more writes: a server in
 /// step, or the voters that could take it out of R, do not answer (I14).
@@ -37,8 +37,6 @@ const BACKLOG_BYTES_MAX: usize = 64 << 20;
 /// With so many bytes of answers and requests that wait for records to become official, or for a
 /// hand-over, a lane takes no more requests (I14).
 const KEPT_BYTES_MAX: usize = 64 << 20;
-/// Most objects of one scan page.
-const SCAN_MAX: u32 = 10_000;
 
 /// The state of a worker's groups.
 pub(crate) struct Core {
@@ -68,6 +66,10 @@ pub(crate) struct Core {
     pub(super) reclaim_next: LogicGroup,
     /// When files with free space are looked for next.
     pub(super) compact_next_ms: u64,
+    /// Scans and counts that are not finished.
+    pub(super) walks: Walks,
+    /// Most steps of a slice.
+    pub(super) slice_steps: usize,
     /// Memory of all memtables as of the last look.
     pub(crate) memtable_bytes: usize,
     /// The oldest segment of the log as of the last look.
@@ -111,6 +113,8 @@ impl Core {
             complained_ms: 0,
             reclaim_next: LogicGroup::default(),
             compact_next_ms: 0,
+            walks: Walks::default(),
+            slice_steps: SLICE_STEPS,
             memtable_bytes: 0,
             released_segment: 0,
             tickets: BTreeMap::new(),
@@ -139,6 +143,7 @@ impl Core {
     pub(crate) fn begin_turn(&mut self) {
         self.wall_ms = self.clock.wall_ms();
         self.mono_ms = clock::boot_ms();
+        self.walks.begin_turn();
     }
 
     /// "Now" for expiry, in milliseconds since 1970.
@@ -266,7 +271,7 @@ impl Core {
     }
 
     /// Whether the answer to `op` depends on a record that is not official.
-    fn touches_pending(&mut self, lane: Lane, op: &Op<'_>) -> bool {
+    pub(super) fn touches_pending(&mut self, lane: Lane, op: &Op<'_>) -> bool {
         let lead = self.groups.get(&lane.group).and_then(|group| group.lane(lane.server));
         let lead = lead.and_then(|lane| lane.lead.as_ref());
         lead.is_some_and(|lead| lead.overlay.touches(op, &mut self.keys))
@@ -327,53 +332,6 @@ impl Core {
         }
     }
 
-    /// Scan and count: over the whole lane, once what is pending there now is official.
-    fn walk(&mut self, peer: &Rc<Peer>, id: u64, head: &RequestHead, op: &Op<'_>, request: &[u8]) {
-        if self.touches_pending(head.lane, op) {
-            self.end_turn();
-        }
-        let waits = self.touches_pending(head.lane, op);
-        if waits && let Some(cause) = self.shared.log.poisoned() {
-            return peer.fail(id, &unknowable(&self.shared, head.lane, &cause));
-        }
-        if waits && let Some(lead) = self.lead_mut(head.lane) {
-            let walk = ParkedRequest { peer: Rc::clone(peer), id, request: request.to_vec() };
-            return lead.hold(Held::Walk(walk));
-        }
-        self.walk_now(peer, id, head, op);
-    }
-
-    /// Runs a scan or count on what is official.
-    pub(super) fn walk_now(&mut self, peer: &Peer, id: u64, head: &RequestHead, op: &Op<'_>) {
-        let now_ms = self.now_ms();
-        let server = head.lane.server;
-        let Some(group) = self.groups.get_mut(&head.lane.group) else { return };
-        let mut body = Vec::new();
-        let done = match op {
-            Op::Scan(scan) => scan_page(group, server, scan, now_ms, |reply| {
-                response::encode_reply(&mut body, reply);
-            }),
-            Op::Count { namespace } => {
-                let count = group.store.count(namespace, server, now_ms);
-                count.map(|count| response::encode_reply(&mut body, &Reply::Count(count)))
-            }
-            Op::Get(_)
-            | Op::GetMany(_)
-            | Op::Write(_)
-            | Op::Batch(_)
-            | Op::Range(_)
-            | Op::Describe(_) => Ok(()),
-        };
-        if let Err(error) = done {
-            peer.fail(id, &stopped(&self.shared, head.lane, &error));
-            return group.stop(&error.to_string());
-        }
-        match self.lease_holds(head.lane) {
-            Ok(()) => peer.answer(id, |out| out.extend_from_slice(&body)),
-            Err(failure) => peer.fail(id, &failure),
-        }
-    }
-
     pub(super) fn touch(&mut self, peer: &Rc<Peer>) {
         touch(&mut self.touched, peer);
     }
@@ -400,45 +358,11 @@ pub(super) fn stopped(shared: &Shared, lane: Lane, error: &EngineError) -> Failu
 }
 
 /// The answer depends on records that are in a log that failed.
-fn unknowable(shared: &Shared, lane: Lane, cause: &str) -> Failure {
+pub(super) fn unknowable(shared: &Shared, lane: Lane, cause: &str) -> Failure {
     let detail = format!(
         "{} ({}): it depends on writes of which nobody knows whether they last: the log failed: \
          {cause}; check the disk, then restart the node",
         lane.group, shared.name
     );
     Failure::new(FailureCode::Stopped, detail)
-}
-
-/// Collects one page and hands it to `answer`, as its names borrow from the pass.
-fn scan_page(
-    group: &Group,
-    server: common::ids::ServerIndex,
-    scan: &common::op::Scan<'_>,
-    now_ms: u64,
-    answer: impl FnOnce(&Reply<'_>),
-) -> Result<(), EngineError> {
-    let mut names = Vec::new();
-    let mut found: Vec<(u64, std::ops::Range<usize>, ObjectKind)> = Vec::new();
-    let max = usize::try_from(scan.count_max.clamp(1, SCAN_MAX)).unwrap_or(1);
-    let next = group.store.scan(
-        scan.namespace,
-        scan.from,
-        server,
-        now_ms,
-        max,
-        &mut |position, name, kind| {
-            let start = names.len();
-            names.extend_from_slice(name);
-            found.push((position, start..names.len(), kind));
-        },
-    )?;
-    let objects = (found.into_iter())
-        .map(|(position, name, kind)| ScanObject {
-            position,
-            name: names.get(name).unwrap_or_default(),
-            kind,
-        })
-        .collect();
-    answer(&Reply::Scan(ScanReply { objects, next }));
-    Ok(())
 }

@@ -20,6 +20,7 @@ use crate::worker::connection::{self, Introduced};
 use crate::worker::core::Core;
 use crate::worker::dial::{self, Dialing};
 use crate::worker::group::OpenedGroup;
+use crate::worker::reclaim;
 use crate::worker::status::{DigestAsk, GroupStatus};
 
 /// How often flushes, expiry and back-pressure are looked at.
@@ -119,6 +120,7 @@ pub(crate) async fn run(
     });
     tokio::task::spawn_local(follow_log(Rc::clone(&worker)));
     tokio::task::spawn_local(follow_timers(Rc::clone(&worker)));
+    tokio::task::spawn_local(reclaim::follow(Rc::clone(&worker)));
     dial::follow_topology(&worker);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,29 +1,21 @@
-//! The regular duties of a worker: flushes by memory or log pressure, reclaim of what expired, the
+//! The regular duties of a worker: flushes by memory or log pressure, the
 //! pause of writers when memory runs short, and how far the log may be released.
 
 use std::time::Duration;
 
-use common::ids::{LogicGroup, ServerIndex};
-use common::version::HLC_AHEAD_MS_MAX;
+use common::ids::LogicGroup;
 
 use crate::binlog::LogPosition;
 use crate::engine::{FlushDone, Store};
 use crate::flusher::Work;
 use crate::worker::core::Core;
-use crate::worker::group::{Flush, Group, LaneData};
+use crate::worker::group::{Flush, Group};
 
-/// Records that reclaim handles in one group before it goes to the next.
-const RECLAIM_SLICE: usize = 256;
-/// Records that reclaim handles in one tick.
-const RECLAIM_TICK: usize = 1024;
 /// A writer pauses this long for each tenth by which memory exceeds its budget.
 const PAUSE_STEP: Duration = Duration::from_millis(2);
 /// Longest pause between two turns of a writer.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// What a follower reclaims has expired for so long by the time of the leader that told it: more than
-/// clocks that are followed may differ, and a heartbeat takes.
-const CLOCK_MARGIN_MS: u64 = 2 * HLC_AHEAD_MS_MAX + 1_000;
 /// The end of the log is kept in any case.
 pub const LOG_KEPT_BYTES: u64 = 64 << 20;
 
@@ -34,7 +26,6 @@ impl Core {
             // Promises that are never durable would keep lanes from whoever can serve them.
             self.leave(&cause);
         }
-        self.reclaim();
         self.measure_memtables();
         let stepped = f64::from(u8::from(self.clock.stepped()));
         metrics::gauge!("fdht_node_clock_step").set(stepped);
@@ -59,38 +50,6 @@ impl Core {
         metrics::gauge!("fdht_node_lanes_led", "worker" => worker()).set(led as f64);
         metrics::gauge!("fdht_node_backlog_bytes", "worker" => worker()).set(backlog as f64);
         metrics::gauge!("fdht_node_groups_out_of_step", "worker" => worker()).set(short as f64);
-    }
-
-    /// Reclaims in slices, going on where the last tick ended, so that many groups take no more of
-    /// the worker's time than few.
-    fn reclaim(&mut self) {
-        let now_ms = self.now_ms();
-        let next = self.reclaim_next;
-        let order = self.groups.range(next..).chain(self.groups.range(..next));
-        let order: Vec<LogicGroup> = order.map(|(id, _)| *id).collect();
-        let mut budget = RECLAIM_TICK;
-        for id in order {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            if group.stopped.is_some() {
-                continue;
-            }
-            // A decision that is not known here yet may keep alive what looks expired.
-            // The next leader's clock may be behind the one that told the time.
-            let margin_ms = if group.servers() > 1 { CLOCK_MARGIN_MS } else { 0 };
-            let safe = |lane: &LaneData| lane.safe_ms(now_ms).saturating_sub(margin_ms);
-            let safe: Vec<u64> = group.lanes.iter().map(safe).collect();
-            let safe_ms = |server: ServerIndex| {
-                safe.get(usize::from(server.0)).map_or(0, |safe| now_ms.min(*safe))
-            };
-            match group.store.reclaim(safe_ms, budget.min(RECLAIM_SLICE)) {
-                Ok(handled) => budget = budget.saturating_sub(handled),
-                Err(error) => group.stop(&error.to_string()),
-            }
-            if budget == 0 {
-                self.reclaim_next = id;
-                return;
-            }
-        }
     }
 
     /// Begins at most one flush at a time: of the largest group when memory is short, else of the

@@ -6,7 +6,8 @@
 //! [`replication`](crate::replication), `actions` carries out what they want, `serve` sends followers
 //! their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and
 //! `dial` are the connections to other nodes; `inbox` takes what other threads send; `maintain`
-//! flushes, reclaims and slows writers down; `compact` chooses files to return their free space.
+//! flushes and slows writers down, `reclaim` does what is done in slices, scans and counts (`walk`) among
+//! it; `compact` chooses files to return their free space.
 
 mod actions;
 mod compact;
@@ -22,10 +23,12 @@ mod maintain;
 mod official;
 mod peer;
 mod protocol;
+mod reclaim;
 mod serve;
 mod start;
 mod status;
 mod turn;
+mod walk;
 mod write;
 
 #[cfg(test)]

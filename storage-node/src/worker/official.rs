@@ -7,7 +7,6 @@ use common::durability::{Acks, Sync};
 use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, LogicGroup, Lsn};
 use common::log_record::{self, LogHead, LogRecord};
-use common::wire::request;
 
 use crate::binlog::{LogError, LogPosition};
 use crate::lane::Entry;
@@ -415,9 +414,8 @@ impl Core {
             }
         }
         for walk in walks {
-            let (head, op) = request::decode(&walk.request).expect("was decoded before");
-            self.walk_now(&walk.peer, walk.id, &head, &op);
             self.touch(&walk.peer);
+            self.walk_now(walk);
         }
     }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::support::{Bench, OPTIONS, Put, object, version};
-use crate::engine::{FlushJob, StoreOptions};
+use crate::engine::{FlushJob, ScanFrom, Slice, StoreOptions};
 use crate::group::evaluate::{Draft, Moment, write};
 
 const KEPT: StoreOptions = StoreOptions { cache_bytes: 8 << 10, servers: 1, ..OPTIONS };
@@ -196,7 +196,9 @@ impl Lane {
                 let visit = &mut |_: u64, name: &[u8], _: common::reply::ObjectKind| {
                     names.insert(name.to_vec());
                 };
-                let next = store.scan(b"ns", 0, ServerIndex(0), self.now_ms, 100, visit).unwrap();
+                let from =
+                    ScanFrom { namespace: b"ns", server: ServerIndex(0), position: 0, max: 100 };
+                let next = store.scan(&from, self.now_ms, &mut Slice::unbounded(), visit).unwrap();
                 assert_eq!(next, None);
                 assert_eq!(server.bench.count(self.now_ms), names.len() as u64, "{names:?}");
             }

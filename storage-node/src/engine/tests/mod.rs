@@ -9,4 +9,5 @@ mod flushing;
 mod model;
 mod oracle;
 mod reclaiming;
+mod slicing;
 mod support;

@@ -12,9 +12,11 @@ use common::stored::{Body, Stored};
 use proptest::prelude::*;
 
 use super::oracle::{Oracle, Seen};
-use super::support::{Bench, OPTIONS, Put, header_key, key, prefix};
+use super::support::{Bench, OPTIONS, Put, count, header_key, key, prefix};
 use crate::engine::visible::Hiding;
-use crate::engine::{CompactEnd, CompactJob, CompactStep, FlushJob, StoreOptions, View};
+use crate::engine::{
+    CompactEnd, CompactJob, CompactStep, FlushJob, ScanFrom, Slice, StoreOptions, View,
+};
 use crate::files::{MemFs, PowerCut};
 
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ enum Step {
     Reclaim { slice: usize },
     ReclaimAll,
     Copy { steps: u32 },
+    BeginWalks { steps: usize },
     Check,
 }
 
@@ -85,6 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..6_usize).prop_map(|slice| Step::Reclaim { slice }),
         1 => Just(Step::ReclaimAll),
         3 => (0..12_u32).prop_map(|steps| Step::Copy { steps }),
+        2 => (1..5_usize).prop_map(|steps| Step::BeginWalks { steps }),
         2 => Just(Step::Check),
     ]
 }
@@ -229,6 +233,11 @@ impl Model {
             Step::Reclaim { slice } => {
                 self.bench.reclaim(self.now, slice);
             }
+            Step::BeginWalks { steps } => {
+                let (mut slice, store) = (Slice::steps(steps), self.bench.store());
+                store.count(b"ns", ServerIndex(1), self.now, &mut slice).unwrap();
+                store.prepare_scan(&mut slice.again());
+            }
             Step::ReclaimAll => self.bench.reclaim_all(self.now),
             Step::Copy { steps } => self.copy(steps),
             Step::Check => self.check(),
@@ -329,9 +338,10 @@ impl Model {
                     names.push((String::from_utf8(name.to_vec()).unwrap(), kind));
                 };
                 let store = self.bench.store();
-                from = store.scan(b"ns", position, server, self.now, 2, visit).unwrap();
+                let page = ScanFrom { namespace: b"ns", server, position, max: 2 };
+                from = store.scan(&page, self.now, &mut Slice::steps(3), visit).unwrap();
             }
-            let count = self.bench.store().count(b"ns", server, self.now).unwrap();
+            let count = count(self.bench.store(), server, self.now);
             assert_eq!(count, names.len() as u64, "the count of {server}: {names:?}");
             for (name, kind) in names {
                 let known = self.known(&name);

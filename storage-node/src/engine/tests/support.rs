@@ -19,7 +19,7 @@ use crate::engine::changes::entry_bytes;
 use crate::engine::chunk::Cursor;
 use crate::engine::layout::{expiry_key, split_key};
 use crate::engine::sealed::decode_record;
-use crate::engine::{Store, StoreIdentity, StoreOptions, View};
+use crate::engine::{Slice, Store, StoreIdentity, StoreOptions, View};
 use crate::files::{Fs, MemFs, PowerCut, RealFs};
 
 /// The real file system.
@@ -94,6 +94,12 @@ impl Put {
         };
         Stored { version: version(hlc), body }
     }
+}
+
+/// The live objects of a lane.
+pub(super) fn count(store: &Store, server: ServerIndex, now_ms: u64) -> u64 {
+    let count = store.count(b"ns", server, now_ms, &mut Slice::unbounded());
+    count.expect("readable").expect("it goes to the end")
 }
 
 /// A store in a directory of its own and everything that was ever logged. A record's number is its
@@ -306,7 +312,9 @@ impl Bench {
 
     /// One slice, with the same safe time for all lanes.
     pub(super) fn reclaim(&mut self, now_ms: u64, slice: usize) -> usize {
-        self.store_mut().reclaim(|_| now_ms, slice).expect("reclaimed")
+        let mut slice = Slice::steps(slice);
+        self.store_mut().reclaim(|_| now_ms, &mut slice).expect("reclaimed");
+        slice.taken()
     }
 
     /// The records of an object, tombstones left out: suffix and value.
@@ -324,6 +332,6 @@ impl Bench {
 
     pub(super) fn count(&self, now_ms: u64) -> u64 {
         let lanes = 0..self.options.servers;
-        lanes.map(|s| self.store().count(b"ns", ServerIndex(s), now_ms).expect("counted")).sum()
+        lanes.map(|server| count(self.store(), ServerIndex(server), now_ms)).sum()
     }
 }

@@ -142,8 +142,15 @@ impl Node {
         request.with(registered).body()
     }
 
+    /// One slice of the scans and counts that wait. Returns whether there are more.
+    pub(super) fn walk_slice(&mut self) -> bool {
+        self.keep_leases();
+        self.core_turn(Core::walk_slice)
+    }
+
     /// Sends the answers of a turn.
     fn send(&mut self) {
+        while !self.walks_wait && self.core.walk_slice() {}
         let touched = self.core.take_touched();
         self.thread.run(async { touched.iter().for_each(|peer| peer.flush()) });
     }
@@ -206,6 +213,7 @@ impl Node {
     /// A tick of the worker.
     pub(super) fn tick(&mut self) {
         self.core_turn(Core::maintain);
+        self.core_turn(Core::reclaim_slice);
     }
 
     /// Does what the flush thread was asked to do. Returns the groups that were flushed.

@@ -26,4 +26,5 @@ mod refusals;
 mod register;
 mod request;
 mod two_servers;
+mod walks;
 mod weak;

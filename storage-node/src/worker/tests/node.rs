@@ -75,6 +75,8 @@ pub(super) struct Node {
     pub(super) disk: MemFs,
     pub(super) synced: Receiver<SyncEvent>,
     pub(super) work: Receiver<Work>,
+    /// Scans and counts that need several slices get them only with [`Node::walk_slice`].
+    pub(super) walks_wait: bool,
     setup: Setup,
     /// Of the machine.
     boot: u32,
@@ -156,7 +158,8 @@ impl Node {
         let dedup = replayed.dedup.into_iter().next().unwrap();
         let started = Started { groups: groups.into_values().collect(), dedup, hlc: replayed.hlc };
         let core = Core::new(0, shared, started);
-        Ok(Self { gate, control, core, disk, synced, work, setup, boot, thread })
+        let walks_wait = false;
+        Ok(Self { gate, control, core, disk, synced, work, walks_wait, setup, boot, thread })
     }
 
     /// A client that passed the handshake.

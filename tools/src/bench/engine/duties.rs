@@ -6,7 +6,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use storage_node::binlog::LogPosition;
-use storage_node::engine::{FlushJob, Store};
+use storage_node::engine::{FlushJob, Slice, Store};
 use storage_node::{LOG_KEPT_BYTES, TICK, write_pause};
 
 use super::flusher::{Event, Work};
@@ -125,7 +125,7 @@ impl Node {
         self.tick_at = clock::now() + TICK;
         let now_ms = self.wall_ms;
         for store in &mut self.stores {
-            let reclaimed = store.reclaim(|_| now_ms, RECLAIM_SLICE);
+            let reclaimed = store.reclaim(|_| now_ms, &mut Slice::steps(RECLAIM_SLICE));
             reclaimed.map_err(|e| failed("reclaim", e))?;
         }
         self.measure_memtables();

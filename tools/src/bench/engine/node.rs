@@ -26,7 +26,7 @@ use storage_node::binlog::{
     Batch, Log, LogFs, LogIdentity, LogOptions, LogPosition, RealFs, SEGMENT_BYTES_DEFAULT,
     SYNC_INTERVAL_DEFAULT, WhenAbsent,
 };
-use storage_node::engine::{FlushJob, Store, StoreIdentity, StoreOptions, View};
+use storage_node::engine::{FlushJob, Slice, Store, StoreIdentity, StoreOptions, View};
 
 use super::draw::Draw;
 use super::duties::Flush;
@@ -367,9 +367,8 @@ impl Node {
 
     /// Counts the objects of all groups.
     pub(super) fn count(&self) -> Result<u64, BenchError> {
-        let count = |store: &Store| store.count(b"", ServerIndex(0), self.wall_ms);
-        let counts: Result<Vec<u64>, _> = self.stores.iter().map(count).collect();
-        Ok(counts.map_err(|e| failed("count", e))?.iter().sum())
+        let counts = self.stores.iter().map(|store| count_all(store, self.wall_ms));
+        counts.sum()
     }
 }
 
@@ -382,6 +381,12 @@ impl Drop for Node {
             drop(thread.join());
         }
     }
+}
+
+/// Counts the objects of a group.
+pub(super) fn count_all(store: &Store, now_ms: u64) -> Result<u64, BenchError> {
+    let count = store.count(b"", ServerIndex(0), now_ms, &mut Slice::unbounded());
+    Ok(count.map_err(|e| failed("count", e))?.unwrap_or_default())
 }
 
 /// Flushes a store's memtable on this thread.

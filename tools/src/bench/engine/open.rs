@@ -4,12 +4,12 @@ use std::path::Path;
 
 use rt::process::resident_bytes;
 use storage_node::TICK;
-use storage_node::engine::Store;
+use storage_node::engine::{Slice, Store};
 
 use super::keys::{Keys, Values};
 use super::lab::Lab;
 use super::memtable::put_all;
-use super::node::{flush_here, reopen, store};
+use super::node::{count_all, flush_here, reopen, store};
 use super::place::failed;
 use super::puts::check_count;
 use super::report::{Figure, Section, Target, digits, mib};
@@ -110,7 +110,10 @@ fn idle(stores: &mut [Store], sizes: &Sizes) -> Result<(), BenchError> {
     while clock::now() < end {
         for store in &mut *stores {
             let now_ms = rt::clock::wall_ms();
-            store.reclaim(|_| now_ms, 1).map_err(|e| failed("reclaim", e))?;
+            if store.has_reclaim(now_ms) {
+                let reclaimed = store.reclaim(|_| now_ms, &mut Slice::unbounded());
+                reclaimed.map_err(|e| failed("reclaim", e))?;
+            }
         }
         clock::pause(TICK);
     }
@@ -120,8 +123,7 @@ fn idle(stores: &mut [Store], sizes: &Sizes) -> Result<(), BenchError> {
 fn count(stores: &[Store], sizes: &Sizes) -> Result<(), BenchError> {
     let now_ms = rt::clock::wall_ms();
     for store in stores {
-        let count = store.count(b"", common::ids::ServerIndex(0), now_ms);
-        check_count("a group", count.map_err(|e| failed("count", e))?, sizes.open_entries)?;
+        check_count("a group", count_all(store, now_ms)?, sizes.open_entries)?;
     }
     Ok(())
 }
