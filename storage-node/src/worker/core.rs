@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, LogicGroup, NodeId};
@@ -20,6 +21,7 @@ use crate::control::Change;
 use crate::engine::EngineError;
 use crate::group::evaluate::{self, Draft, KeyBuffer, Refused};
 use crate::lane::DedupWindow;
+use crate::memory::Pace;
 use crate::replication::action::Action;
 use crate::replication::lease::LeaseHolder;
 use crate::replication::position::Head;
@@ -66,8 +68,13 @@ pub(crate) struct Core {
     pub(super) complained_ms: u64,
     /// The group that reclaim goes on with.
     pub(super) reclaim_next: LogicGroup,
-    /// Memory of all memtables as of the last look.
-    pub(crate) memtable_bytes: usize,
+    /// When the memtables were measured last.
+    pub(super) measured: Instant,
+    /// Answers of writes that are held back while memory is short, and when that was looked at last.
+    pub(crate) pace: Pace<WaitingAnswer>,
+    pub(super) paced: Instant,
+    /// How long answers were held back.
+    pub(super) delays: metrics::Histogram,
     /// The oldest segment of the log as of the last look.
     pub(super) released_segment: u64,
     /// Which group waits for which ticket of the control thread.
@@ -108,7 +115,10 @@ impl Core {
             touched: Vec::new(),
             complained_ms: 0,
             reclaim_next: LogicGroup::default(),
-            memtable_bytes: 0,
+            measured: clock::now(),
+            pace: Pace::default(),
+            paced: clock::now(),
+            delays: metrics::histogram!("fdht_node_write_delay_seconds"),
             released_segment: 0,
             tickets: BTreeMap::new(),
             next_ticket: 0,

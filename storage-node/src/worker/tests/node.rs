@@ -109,6 +109,7 @@ impl Node {
         let limits = Limits {
             memtable_bytes: setup.memtable_bytes,
             cache_bytes: 8 << 20,
+            dedup_bytes: setup.dedup_bytes,
             log_bytes: u64::MAX,
             retention: Retention { keep_bytes: u64::MAX, keep_ms: u64::MAX },
         };
