@@ -67,7 +67,7 @@ pub(crate) fn start(
     std::thread::Builder::new().name("flush".into()).spawn(move || {
         for work in work {
             match work {
-                Work::Flush(group, job) => flush(group, job, &workers),
+                Work::Flush(group, job) => flush(group, job, &shared, &workers),
                 Work::Compact(group, job) => compact(group, job, &shared, &workers),
                 Work::Drop(garbage) => drop(garbage),
                 Work::Release(upto) => release(&shared, upto),
@@ -77,10 +77,17 @@ pub(crate) fn start(
     })
 }
 
-fn flush(group: LogicGroup, job: FlushJob, workers: &[Sender<Message>]) {
+fn flush(group: LogicGroup, job: FlushJob, shared: &Shared, workers: &[Sender<Message>]) {
     let started = rt::clock::now();
     let bytes = job.memory_bytes();
-    let done = job.run();
+    shared.memory.flush_began(bytes);
+    let mut looked = started;
+    let done = job.run_watched(|bytes| {
+        let now = rt::clock::now();
+        let took = now.duration_since(std::mem::replace(&mut looked, now));
+        shared.memory.flush_went_on(bytes, took);
+    });
+    shared.memory.flush_succeeded(done.error().is_none());
     match done.error() {
         None => {
             metrics::counter!("fdht_node_flushes_total").increment(1);

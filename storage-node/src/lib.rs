@@ -13,6 +13,7 @@ pub mod engine;
 pub mod files;
 pub mod group;
 pub mod lane;
+pub mod memory;
 pub mod replication;
 
 mod acceptor;
@@ -35,4 +36,4 @@ mod worker;
 pub use error::StartError;
 pub use run::run;
 // What `fdht bench engine` has to do as a worker does it.
-pub use worker::{LOG_KEPT_BYTES, TICK, write_pause};
+pub use worker::{LOG_KEPT_BYTES, TICK};

@@ -75,7 +75,7 @@ struct Opened {
 /// Opens files and log, and finds in the log what the files do not have.
 fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened, StartError> {
     let workers = args.workers.map_or_else(|| thread::count_for(thread::processors()), usize::from);
-    let limits = limits(args, workers);
+    let limits = limits(args);
     let topology = load_topology(&dir)?;
     let (mut store, kept) = open_control(&dir, topology.is_none())?;
     let mut groups = match &topology {
@@ -85,9 +85,8 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     // A directory whose node never took part has no log yet; one that did must have its log.
     let when_absent = if topology.is_none() { WhenAbsent::Create } else { WhenAbsent::Refuse };
     let options = LogOptions { when_absent, ..LogOptions::default() };
-    let dedup = (0..workers).map(|_| DedupWindow::new(DEDUP_BYTES_DEFAULT / workers)).collect();
-    // As much as memtables may take later, those included that are being flushed.
-    let memory = limits.memtable_bytes.saturating_mul(2 * workers);
+    let dedup = (0..workers).map(|_| DedupWindow::new(limits.dedup_bytes / workers)).collect();
+    let memory = limits.memtable_bytes;
     let replayed =
         match replay::open_log(Arc::clone(dir.fs()), &dir, options, &mut groups, dedup, memory) {
             Ok(replayed) => replayed,
@@ -159,13 +158,19 @@ fn share_out(
     dedup.into_iter().enumerate().map(share).collect()
 }
 
-fn limits(args: &NodeArgs, workers: usize) -> Limits {
+fn limits(args: &NodeArgs) -> Limits {
     let memory = args.memory.map_or_else(|| process::memory_bytes() / 2, |size| size.0);
     let memory = usize::try_from(memory).unwrap_or(usize::MAX).max(16 << 20);
+    let dedup_bytes = DEDUP_BYTES_DEFAULT.min(memory / 4);
+    // Connections, the log's and the allocator's buffers, indexes of what is being flushed.
+    let other = memory / 16 * 3;
+    let half = (memory - dedup_bytes - other) / 2;
     Limits {
-        // Half of the memory for writes: a memtable that is filled and one that is flushed.
-        memtable_bytes: memory / 4 / workers,
-        cache_bytes: memory / 2,
+        // Those that are being flushed included.
+        memtable_bytes: half,
+        // The allocator gives a page of 4 KiB and its counters 5 KiB.
+        cache_bytes: half / 5 * 4,
+        dedup_bytes,
         // The log is replayed into memtables at start, so it is bounded by what fits there.
         log_bytes: (memory as u64 / 2).clamp(192 << 20, 4 << 30),
         compact_bytes: COMPACT_BYTES_MIN,

@@ -20,6 +20,7 @@ use crate::control::Control;
 use crate::data_dir::DataDir;
 use crate::flusher::Flusher;
 use crate::lane::Retention;
+use crate::memory::MemoryBudget;
 use crate::peers::Peers;
 use crate::worker::{Life, Message, Partner};
 
@@ -29,10 +30,12 @@ const REFUSAL_TIME: Duration = Duration::from_secs(10);
 /// How the node's memory and log are divided.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Memtables of one worker begin to be flushed above this.
+    /// Most memory of all memtables together.
     pub(crate) memtable_bytes: usize,
     /// Page caches of all groups together.
     pub(crate) cache_bytes: usize,
+    /// What is remembered of requests.
+    pub(crate) dedup_bytes: usize,
     /// The log begins to push flushes above this.
     pub(crate) log_bytes: u64,
     /// A group's file that takes less of the disk keeps its free space.
@@ -50,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) dir: DataDir,
     pub(crate) secret: Option<Secret>,
     pub(crate) limits: Limits,
+    pub(crate) memory: MemoryBudget,
     pub(crate) log: Log,
     /// One for each worker: the log's sync thread made progress.
     pub(crate) synced: Vec<Arc<Notify>>,
@@ -106,6 +110,7 @@ impl Shared {
             dir: parts.dir,
             secret: parts.secret,
             limits: parts.limits,
+            memory: MemoryBudget::new(parts.limits.memtable_bytes, workers),
             log: parts.log,
             synced: (0..workers).map(|_| Arc::new(Notify::new())).collect(),
             needed: Needed::new(workers),
@@ -243,6 +248,11 @@ impl Shared {
     pub(crate) fn write_refusal(&self) -> Option<(FailureCode, String)> {
         if self.is_disk_full() {
             let reason = "the disk is nearly full: writes are refused until there is space";
+            return Some((FailureCode::DiskFull, reason.to_owned()));
+        }
+        if self.memory.is_stuck() {
+            let reason = "memory is full of writes that no flush can put into the files, see the log \
+                          of the node: writes are refused until one can";
             return Some((FailureCode::DiskFull, reason.to_owned()));
         }
         if let Some(cause) = self.control.failed() {

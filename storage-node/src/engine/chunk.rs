@@ -43,6 +43,11 @@ impl<'m> Cursor<'m> {
         Self { table, order, from: Vec::new(), in_drops: false }
     }
 
+    /// Objects that were not written, or not completely.
+    pub(super) fn left(&self) -> usize {
+        self.order.len()
+    }
+
     /// Whether everything was written.
     pub(super) fn is_at_end(&self) -> bool {
         self.order.is_empty()

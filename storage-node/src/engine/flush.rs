@@ -91,7 +91,14 @@ impl FlushJob {
     /// Writes everything. Blocks on the disk.
     #[must_use]
     pub fn run(self) -> FlushDone {
-        let result = guarded(&self.file.path, "write", || self.write());
+        self.run_watched(|_| ())
+    }
+
+    /// Writes everything, and tells after each commit for how many bytes of the memtable, more or less,
+    /// it was. Blocks on the disk.
+    #[must_use]
+    pub fn run_watched(self, mut went_on: impl FnMut(usize)) -> FlushDone {
+        let result = guarded(&self.file.path, "write", || self.write(&mut went_on));
         let result = result.map_err(|error| self.failed(error));
         FlushDone { result, checkpoint: self.checkpoint }
     }
@@ -113,12 +120,22 @@ impl FlushJob {
         FlushFailed { error, again, full }
     }
 
-    fn write(&self) -> Result<Totals, redb::Error> {
+    fn write(&self, went_on: &mut impl FnMut(usize)) -> Result<Totals, redb::Error> {
         let mut totals = self.totals.clone();
         let order = self.table.sorted(0);
         let mut cursor = Cursor::new(&self.table, &order);
-        while !self.write_commit(&mut cursor, &mut totals)? {}
-        Ok(totals)
+        let (bytes, mut before) = (self.memory_bytes(), 0);
+        loop {
+            let last = self.write_commit(&mut cursor, &mut totals)?;
+            // As if all objects were alike.
+            let left = bytes as u128 * cursor.left() as u128 / order.len().max(1) as u128;
+            let written = bytes - usize::try_from(left).unwrap_or(bytes);
+            went_on(written - before);
+            before = written;
+            if last {
+                return Ok(totals);
+            }
+        }
     }
 
     /// Writes and commits the next range of records. Returns whether it was the last.

@@ -82,7 +82,7 @@ impl Core {
         self.compact_next_ms = self.mono_ms + LOOK_MS;
         self.publish_space();
         let limits = &self.shared.limits;
-        if self.shared.is_disk_full() || self.memtable_bytes > limits.memtable_bytes {
+        if self.shared.is_disk_full() || self.shared.memory.is_short() {
             return;
         }
         let (room, min, now_ms) = (self.shared.disk_room(), limits.compact_bytes, self.mono_ms);

@@ -119,8 +119,8 @@ async fn read(
         // Two nodes that both wait for the other to read would wait for ever.
         if peer.role != Role::Node {
             sender.room().await;
+            worker.memory().await;
         }
-        worker.slow_down().await;
         match reader.read_buf(&mut input).await {
             Ok(0) => return PeerError::Closed,
             Ok(_) => {}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, LogicGroup, NodeId};
@@ -18,6 +19,7 @@ use crate::control::Change;
 use crate::engine::EngineError;
 use crate::group::evaluate::{self, Draft, KeyBuffer, Refused};
 use crate::lane::DedupWindow;
+use crate::memory::Pace;
 use crate::replication::action::Action;
 use crate::replication::lease::LeaseHolder;
 use crate::replication::position::Head;
@@ -70,8 +72,13 @@ pub(crate) struct Core {
     pub(super) walks: Walks,
     /// Most steps of a slice.
     pub(super) slice_steps: usize,
-    /// Memory of all memtables as of the last look.
-    pub(crate) memtable_bytes: usize,
+    /// When the memtables were measured last.
+    pub(super) measured: Instant,
+    /// Answers of writes that are held back while memory is short, and when that was looked at last.
+    pub(crate) pace: Pace<WaitingAnswer>,
+    pub(super) paced: Instant,
+    /// How long answers were held back.
+    pub(super) delays: metrics::Histogram,
     /// The oldest segment of the log as of the last look.
     pub(super) released_segment: u64,
     /// Which group waits for which ticket of the control thread.
@@ -115,7 +122,10 @@ impl Core {
             compact_next_ms: 0,
             walks: Walks::default(),
             slice_steps: SLICE_STEPS,
-            memtable_bytes: 0,
+            measured: clock::now(),
+            pace: Pace::default(),
+            paced: clock::now(),
+            delays: metrics::histogram!("fdht_node_write_delay_seconds"),
             released_segment: 0,
             tickets: BTreeMap::new(),
             next_ticket: 0,

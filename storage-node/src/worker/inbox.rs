@@ -19,6 +19,7 @@ use crate::shared::Shared;
 use crate::worker::connection::{self, Introduced};
 use crate::worker::core::Core;
 use crate::worker::dial::{self, Dialing};
+use crate::worker::flushing::PACE_STEP;
 use crate::worker::group::OpenedGroup;
 use crate::worker::reclaim;
 use crate::worker::status::{DigestAsk, GroupStatus};
@@ -27,6 +28,8 @@ use crate::worker::status::{DigestAsk, GroupStatus};
 pub const TICK: Duration = Duration::from_millis(50);
 /// How often the protocol's timers are looked at.
 const TIMERS: Duration = Duration::from_millis(10);
+/// How often a reader that waits for memory looks whether there is some.
+const FULL_STEP: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for the log at most, and between two looks.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -94,11 +97,15 @@ impl Worker {
         done
     }
 
-    /// Holds a writer up for as long as memory is above its budget: gradually, never for good.
-    pub(crate) async fn slow_down(&self) {
-        let pause = self.core.borrow().pause();
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+    /// Returns when there is memory for what a client might send, or writes are refused anyway. Writers
+    /// are slowed so that memory does not run out; this is for those that do not wait for answers.
+    pub(crate) async fn memory(&self) {
+        let is_full = || self.shared.memory.is_full() && self.shared.write_refusal().is_none();
+        if is_full() {
+            metrics::counter!("fdht_node_memory_full_total").increment(1);
+        }
+        while is_full() {
+            tokio::time::sleep(FULL_STEP).await;
         }
     }
 }
@@ -139,6 +146,8 @@ pub(crate) async fn run(
 
 /// Lets what waits for the log become official, and its answers reach the peers.
 async fn drain(worker: &Worker) {
+    worker.core.borrow_mut().end_pace();
+    worker.flush_touched();
     worker.shared.log.request_sync(worker.shared.log.appended());
     let deadline = rt::clock::now() + DRAIN_MAX;
     while worker.core.borrow().has_pending() && rt::clock::now() < deadline {
@@ -159,13 +168,22 @@ async fn follow_log(worker: Rc<Worker>) {
     }
 }
 
-/// The protocol's timers.
+/// The protocol's timers, and the pace of writes.
 async fn follow_timers(worker: Rc<Worker>) {
     let mut timers = tokio::time::interval(TIMERS);
     timers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        timers.tick().await;
-        worker.turn(Core::on_timers);
+        let is_paced = worker.core.borrow().pace.is_paced();
+        let due = tokio::select! {
+            biased;
+            _ = timers.tick() => true,
+            () = tokio::time::sleep(PACE_STEP), if is_paced => false,
+        };
+        if due {
+            worker.turn(Core::on_timers);
+        }
+        worker.core.borrow_mut().look_at_memory();
+        worker.flush_touched();
         let departed = worker.departing.borrow().is_some() && worker.core.borrow().has_departed();
         if departed && let Some(answer) = worker.departing.take() {
             // The asker waits for a bounded time, so it may be gone.

@@ -7,6 +7,7 @@ use common::durability::{Acks, Sync};
 use common::ids::Lsn;
 
 use crate::group::overlay::Overlay;
+use crate::memory::Place;
 use crate::replication::message::Term;
 use crate::worker::peer::Peer;
 
@@ -52,6 +53,8 @@ pub(crate) struct LeadLane {
 /// A write's answer that may not be sent yet.
 pub(crate) struct WaitingWrite {
     pub(crate) answer: WaitingAnswer,
+    /// Its place among the answers that are held back while memory is short.
+    pub(crate) place: Place,
     pub(crate) sync: Sync,
     pub(crate) acks: Acks,
     pub(crate) deadline_ms: u64,

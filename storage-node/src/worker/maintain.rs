@@ -1,20 +1,9 @@
-//! The regular duties of a worker: flushes by memory or log pressure, the
-//! pause of writers when memory runs short, and how far the log may be released.
+//! The regular duties of a worker: what metrics show, and how far the log may be released. Flushes are in
+//! `flushing`, what is done in slices in `reclaim`.
 
-use std::time::Duration;
-
-use common::ids::LogicGroup;
-
-use crate::binlog::LogPosition;
-use crate::engine::{FlushDone, Store};
 use crate::flusher::Work;
 use crate::worker::core::Core;
-use crate::worker::group::{Flush, Group};
-
-/// A writer pauses this long for each tenth by which memory exceeds its budget.
-const PAUSE_STEP: Duration = Duration::from_millis(2);
-/// Longest pause between two turns of a writer.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
+use crate::worker::group::Group;
 
 /// The end of the log is kept in any case.
 pub const LOG_KEPT_BYTES: u64 = 64 << 20;
@@ -30,7 +19,7 @@ impl Core {
         let stepped = f64::from(u8::from(self.clock.stepped()));
         metrics::gauge!("fdht_node_clock_step").set(stepped);
         self.publish_lanes();
-        self.plan_flush();
+        self.plan_flush(true);
         self.start_flushes();
         self.plan_compaction();
         self.publish_needed();
@@ -52,74 +41,9 @@ impl Core {
         metrics::gauge!("fdht_node_groups_out_of_step", "worker" => worker()).set(short as f64);
     }
 
-    /// Begins at most one flush at a time: of the largest group when memory is short, else of the
-    /// one that holds back the oldest part of a log that grew too long.
-    fn plan_flush(&mut self) {
-        let idle = self.groups.values().all(|group| matches!(group.flush, Flush::Idle));
-        // A flush needs room; without any it would only fail.
-        if !idle || self.shared.is_disk_full() {
-            return;
-        }
-        let limits = &self.shared.limits;
-        let candidates = || self.groups.values().filter(|group| group.stopped.is_none());
-        let oldest = candidates().filter_map(|group| group.store.oldest_unflushed()).min();
-        let behind = oldest.map_or(0, |(segment, offset)| {
-            self.shared.log.distance(LogPosition::new(segment, offset))
-        });
-        let again = candidates().find(|group| group.store.wants_retry());
-        let chosen = if again.is_some() {
-            again
-        } else if self.memtable_bytes > limits.memtable_bytes {
-            candidates().max_by_key(|group| group.store.memory_bytes())
-        } else if behind > limits.log_bytes {
-            let pins = |group: &&Group| group.store.oldest_unflushed().is_some();
-            candidates().filter(pins).min_by_key(|group| group.store.oldest_unflushed())
-        } else {
-            None
-        };
-        let Some(id) = chosen.map(|group| group.id) else { return };
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        if let Some(job) = group.store.begin_flush() {
-            // Everything in the memtable was appended before now.
-            let appended = self.shared.log.appended();
-            self.shared.log.request_sync(appended);
-            group.flush = Flush::WaitsForLog(job, appended);
-        }
-    }
-
-    /// Hands frozen memtables to the flush thread whose records are durable in the log (I6).
-    pub(crate) fn start_flushes(&mut self) {
-        let durable = self.shared.log.durable();
-        for group in self.groups.values_mut() {
-            match std::mem::replace(&mut group.flush, Flush::Idle) {
-                Flush::WaitsForLog(job, upto) if upto <= durable => {
-                    group.flush = Flush::Running;
-                    self.shared.flusher.send(Work::Flush(group.id, job));
-                }
-                other => group.flush = other,
-            }
-        }
-    }
-
-    /// A flush ended, well or not.
-    pub(crate) fn on_flushed(&mut self, id: LogicGroup, done: FlushDone) {
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.flush = Flush::Idle;
-            let garbage = group.store.finish_flush(done);
-            self.shared.flusher.send(Work::Drop(garbage));
-            if let Some(reason) = group.store.stopped().map(str::to_owned) {
-                group.stop(&reason);
-            }
-        }
-        self.publish_needed();
-        self.measure_memtables();
-        self.plan_flush();
-        self.start_flushes();
-    }
-
     /// Tells how far back this worker needs the log, for itself and for servers that are away; what
     /// no worker needs is released.
-    fn publish_needed(&mut self) {
+    pub(super) fn publish_needed(&mut self) {
         let log = &self.shared.log;
         let own = self.groups.values().filter_map(Group::oldest_needed).min();
         let own = own.unwrap_or_else(|| log.appended());
@@ -143,25 +67,4 @@ impl Core {
             }
         }
     }
-
-    fn measure_memtables(&mut self) {
-        let bytes = |store: &Store| store.memory_bytes() + store.flushing_bytes();
-        self.memtable_bytes = self.groups.values().map(|group| bytes(&group.store)).sum();
-        metrics::gauge!("fdht_node_memtable_bytes", "worker" => self.index.to_string())
-            .set(self.memtable_bytes as f64);
-    }
-
-    /// How long a writer waits before its next turn.
-    pub(crate) fn pause(&self) -> Duration {
-        write_pause(self.memtable_bytes, self.shared.limits.memtable_bytes)
-    }
-}
-
-/// How long a writer waits before its next turn while memtables take `used` of `budget` bytes.
-#[must_use]
-pub fn write_pause(used: usize, budget: usize) -> Duration {
-    // Two budgets' worth is normal while one memtable is filled and the other flushed.
-    let over = used.saturating_sub(2 * budget);
-    let tenths = u32::try_from(over * 10 / budget.max(1)).unwrap_or(u32::MAX);
-    PAUSE_STEP.saturating_mul(tenths).min(PAUSE_MAX)
 }

@@ -6,14 +6,15 @@
 //! [`replication`](crate::replication), `actions` carries out what they want, `serve` sends followers
 //! their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and
 //! `dial` are the connections to other nodes; `inbox` takes what other threads send; `maintain`
-//! flushes and slows writers down, `reclaim` does what is done in slices, scans and counts (`walk`) among
-//! it; `compact` chooses files to return their free space.
+//! is what is due regularly, `flushing` begins flushes and slows writers down, `reclaim` does what is done
+//! in slices, scans and counts (`walk`) among it; `compact` chooses files to return their free space.
 
 mod actions;
 mod compact;
 mod connection;
 mod core;
 mod dial;
+mod flushing;
 mod group;
 mod inbox;
 mod input;
@@ -41,7 +42,7 @@ pub(crate) use dial::Partner;
 pub(crate) use group::{OpenedGroup, OpenedLane};
 pub use inbox::TICK;
 pub(crate) use inbox::{Message, run};
-pub use maintain::{LOG_KEPT_BYTES, write_pause};
+pub use maintain::LOG_KEPT_BYTES;
 pub(crate) use peer::Peer;
 pub(crate) use start::{Life, Started};
 pub(crate) use status::{DigestAsk, FollowerLag, GroupStatus, LaneStatus};

@@ -1,8 +1,6 @@
 //! The one place that states the order of a record: append -> durable (as asked) -> official ->
 //! applied -> answered. The protocol says what is official, in the order of the numbers.
 
-use std::rc::Rc;
-
 use common::durability::{Acks, Sync};
 use common::failure::{Failure, FailureCode};
 use common::ids::{Lane, LogicGroup, Lsn};
@@ -12,6 +10,7 @@ use crate::binlog::{LogError, LogPosition};
 use crate::lane::Entry;
 use crate::replication::position::{Head, Position, Span};
 use crate::worker::core::{Core, touch};
+use crate::worker::flushing::answer_write;
 use crate::worker::group::Group;
 use crate::worker::lead::{Held, ShortWrite, WaitingAnswer, WaitingWrite};
 use crate::worker::protocol::NONE;
@@ -55,6 +54,7 @@ impl Core {
     }
 
     fn appended(&mut self, turn: &Turn, first: LogPosition, end: LogPosition) {
+        self.shared.memory.grew(self.index, turn.batch.bytes());
         for (index, record) in turn.records.iter().enumerate() {
             self.keep(turn, index, record, turn.batch.position(first, index), end);
         }
@@ -105,6 +105,7 @@ impl Core {
         let Some(write) = &record.write else {
             return lane.backlog.push(Entry { at: record.at, log: at, body: body.to_vec() });
         };
+        let place = self.pace.enter(body.len());
         let answer = turn.answer(write);
         if alone {
             group.apply(body, at);
@@ -113,16 +114,15 @@ impl Core {
             {
                 lead.overlay.drop_through(record.at.lsn);
             }
-            return write.peer.answer(write.id, |out| out.extend_from_slice(answer));
+            return self.answer_turn(place, write, answer);
         }
         lane.backlog.push(Entry { at: record.at, log: at, body: body.to_vec() });
         if write.acks == Acks::One && write.sync != Sync::Always {
-            return write.peer.answer(write.id, |out| out.extend_from_slice(answer));
+            return self.answer_turn(place, write, answer);
         }
-        let answer =
-            WaitingAnswer { peer: Rc::clone(&write.peer), id: write.id, body: answer.to_vec() };
         let waiting = WaitingWrite {
-            answer,
+            answer: write.waiting(answer),
+            place,
             sync: write.sync,
             acks: write.acks,
             deadline_ms: write.deadline_ms,
@@ -273,9 +273,7 @@ impl Core {
                 lead.short.push(ShortWrite { lsn, held_by, write });
                 continue;
             }
-            let WaitingAnswer { peer, id, body } = write.answer;
-            peer.answer(id, |out| out.extend_from_slice(&body));
-            touch(&mut self.touched, &peer);
+            answer_write(&mut self.pace, &mut self.touched, write.place, write.answer);
         }
         if lead.holds_something() {
             self.release(lane);
@@ -298,9 +296,8 @@ impl Core {
                 let held_by = replica.map_or(1, |r| r.acked_by(short.lsn, durable));
                 short.held_by = short.held_by.max(held_by);
                 if short.held_by >= wanted(short.write.acks, servers) {
-                    let WaitingAnswer { peer, id, body } = short.write.answer;
-                    peer.answer(id, |out| out.extend_from_slice(&body));
-                    touch(&mut self.touched, &peer);
+                    let WaitingWrite { answer, place, .. } = short.write;
+                    answer_write(&mut self.pace, &mut self.touched, place, answer);
                 } else if now_ms >= short.write.deadline_ms {
                     late.push((data.id, short));
                 } else {
@@ -365,9 +362,7 @@ impl Core {
         let writes = std::mem::take(&mut lead.writes);
         for (lsn, write) in writes {
             if ready(lsn, &write) {
-                let WaitingAnswer { peer, id, body } = write.answer;
-                peer.answer(id, |out| out.extend_from_slice(&body));
-                touch(&mut self.touched, &peer);
+                answer_write(&mut self.pace, &mut self.touched, write.place, write.answer);
             } else {
                 lead.writes.push_back((lsn, write));
             }

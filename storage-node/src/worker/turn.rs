@@ -10,6 +10,7 @@ use common::wire::response;
 
 use crate::binlog::{Batch, LogError};
 use crate::replication::position::Position;
+use crate::worker::lead::WaitingAnswer;
 use crate::worker::peer::Peer;
 
 /// One record of the turn.
@@ -31,6 +32,13 @@ pub(crate) struct TurnWrite {
     pub(crate) peer: Rc<Peer>,
     pub(crate) id: u64,
     answer: Range<usize>,
+}
+
+impl TurnWrite {
+    /// Its response, for when that may be sent.
+    pub(crate) fn waiting(&self, answer: &[u8]) -> WaitingAnswer {
+        WaitingAnswer { peer: Rc::clone(&self.peer), id: self.id, body: answer.to_vec() }
+    }
 }
 
 /// The writes of one lane in the turn: they have consecutive numbers.

@@ -12,6 +12,7 @@ use common::wire::request::RequestHead;
 use common::wire::response;
 
 use crate::group::evaluate::{self, Moment, Refused};
+use crate::memory::Place;
 use crate::replication::position::Position;
 use crate::worker::core::{Core, stopped};
 use crate::worker::group::Group;
@@ -94,7 +95,8 @@ impl Core {
         let body = [&[response::OUTCOME_REPLY], reply].concat();
         let answer = WaitingAnswer { peer: Rc::clone(peer), id, body };
         if head.acks > Acks::Step {
-            let write = WaitingWrite { answer, sync: head.sync, acks: head.acks, deadline_ms };
+            let (sync, acks) = (head.sync, head.acks);
+            let write = WaitingWrite { answer, place: Place::default(), sync, acks, deadline_ms };
             if lead.official < lead.appended {
                 return lead.writes.push_back((lead.appended, write));
             }

@@ -95,7 +95,7 @@ pub(super) struct Arena {
     free: [u32; CLASSES],
     /// Blocks that are none any more, each of them was one slot.
     gone: Vec<usize>,
-    /// Bytes of the blocks, of the open one as far as it was cut.
+    /// Bytes of the blocks.
     bytes: usize,
 }
 
@@ -144,14 +144,13 @@ impl Arena {
         let units = class.units();
         let left = self.blocks.get(self.open).map_or(0, |open| open.len() / UNIT - self.cut);
         if left < units {
-            self.bytes += left * UNIT;
             let size = (self.bytes / UNIT).clamp(FIRST_UNITS, BLOCK_UNITS).max(units);
             self.open = self.push(size * UNIT);
+            self.bytes += size * UNIT;
             self.cut = 0;
         }
         let slot = place(self.open, self.cut);
         self.cut += units;
-        self.bytes += units * UNIT;
         (slot, class)
     }
 

@@ -83,7 +83,6 @@ fn nothing_is_copied_while_disk_or_memory_is_short_or_another_copy_is_under_way(
     node.core.shared.set_disk_full(true);
     node.tick();
     node.core.shared.set_disk_full(false);
-    node.core.memtable_bytes = usize::MAX;
     node.core.compact_next_ms = 0;
     node.core.plan_compaction();
     assert!(node.core.shared.claim_compaction(), "none has begun");

@@ -119,6 +119,28 @@ fn a_record_that_cannot_be_read_is_not_taken() {
     assert!(pulls.iter().all(|pull| pull.written < Lsn(2)), "{pulls:?}");
 }
 
+/// The leader sends them again, and takes a server out of step that has taken none for a second.
+#[test]
+fn a_follower_without_memory_takes_no_records_until_it_has_some() {
+    let mut node = Node::new(two());
+    let mut link = node.link();
+    let term = term(&node);
+    node.hear_records(&[record(term, 1)]);
+    let memory = |node: &Node, bytes| {
+        node.core.shared.memory.measured(0, bytes, crate::memory::FlushView::default());
+    };
+    memory(&node, usize::MAX);
+    node.hear_records(&[record(term, 2)]);
+    node.sync();
+    let pulls = link.pulls(&node.thread);
+    assert!(pulls.iter().all(|pull| pull.written < Lsn(2)), "{pulls:?}");
+    memory(&node, 0);
+    node.hear_records(&[record(term, 2)]);
+    node.sync();
+    let pulls = link.pulls(&node.thread);
+    assert!(pulls.iter().any(|pull| pull.written == Lsn(2)), "{pulls:?}");
+}
+
 /// A follower whose disk is full keeps nothing, but its leader lives: it does not take the lane.
 #[test]
 fn a_follower_that_can_keep_nothing_still_hears_its_leader() {

@@ -94,5 +94,5 @@ fn while_one_group_is_flushed_both_take_writes() {
         node.sync();
     }
     assert!(flushed.contains(&LogicGroup(0)) && flushed.contains(&LogicGroup(1)), "{flushed:?}");
-    assert_eq!(node.core.memtable_bytes, 0);
+    assert_eq!(node.core.shared.memory.used(), 0);
 }

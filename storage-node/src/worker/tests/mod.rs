@@ -21,6 +21,7 @@ mod groups;
 mod node;
 mod order;
 mod other;
+mod pressure;
 mod recovery;
 mod refusals;
 mod register;

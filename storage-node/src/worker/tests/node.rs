@@ -114,6 +114,7 @@ impl Node {
         let limits = Limits {
             memtable_bytes: setup.memtable_bytes,
             cache_bytes: 8 << 20,
+            dedup_bytes: setup.dedup_bytes,
             log_bytes: u64::MAX,
             compact_bytes: setup.compact_bytes,
             retention: Retention { keep_bytes: u64::MAX, keep_ms: u64::MAX },

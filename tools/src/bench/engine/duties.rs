@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use storage_node::binlog::LogPosition;
 use storage_node::engine::{FlushJob, Slice, Store};
-use storage_node::{LOG_KEPT_BYTES, TICK, write_pause};
+use storage_node::memory::Marks;
+use storage_node::{LOG_KEPT_BYTES, TICK};
 
 use super::flusher::{Event, Work};
 use super::node::Node;
@@ -19,6 +20,8 @@ use crate::clock;
 /// Records that reclaim may handle in one group and tick. Nothing expires here; that is what it looks
 /// for.
 const RECLAIM_SLICE: usize = 256;
+/// Longest pause of the writer.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Longest wait for a flush.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(3_600);
 
@@ -41,7 +44,12 @@ impl Node {
         if clock::now() >= self.tick_at {
             self.tick()?;
         }
-        let pause = write_pause(self.memtable_bytes, self.budget_bytes);
+        let room = Marks::room_above(self.budget_bytes);
+        let unflushed = self.memtable_bytes.saturating_sub(self.flushed_bytes);
+        let rate = Marks::rate(room, unflushed, self.drain.rate());
+        let pause = rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(self.turn_bytes as f64 / rate as f64).min(PAUSE_MAX)
+        });
         if !pause.is_zero() {
             let end = clock::now() + pause;
             self.attend_until(|_| clock::now() >= end, pause)?;
@@ -106,8 +114,13 @@ impl Node {
                 }
                 self.start_flush();
             }
+            Event::WentOn(bytes, took) => {
+                self.flushed_bytes += bytes;
+                self.drain.flushed(bytes, took);
+            }
             Event::Flushed(group, done) => {
                 self.flush = Flush::Idle;
+                self.flushed_bytes = 0;
                 let garbage = self.stores[group].finish_flush(done);
                 drop(self.work.send(Work::Drop(garbage)));
                 if let Some(reason) = self.stores[group].stopped() {

@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use storage_node::binlog::{Log, LogPosition};
 use storage_node::engine::{FlushDone, FlushJob, Garbage};
 
-use crate::console;
+use crate::{clock, console};
 
 /// What the thread does.
 pub(super) enum Work {
@@ -27,6 +28,8 @@ pub(super) enum Work {
 pub(super) enum Event {
     /// The log is durable further than before, or failed.
     Synced,
+    /// So many bytes of the memtable that is being flushed are in the file, after so much time.
+    WentOn(usize, Duration),
     /// The flush of this group ended.
     Flushed(usize, FlushDone),
 }
@@ -40,8 +43,7 @@ pub(super) fn start(
     std::thread::Builder::new().name("flush".into()).spawn(move || {
         for work in work {
             match work {
-                // Whoever wrote has given up when it is gone.
-                Work::Flush(group, job) => drop(events.send(Event::Flushed(group, job.run()))),
+                Work::Flush(group, job) => flush(group, job, &events),
                 Work::Drop(garbage) => drop(garbage),
                 Work::Release(upto) => {
                     if let Err(error) = log.release(upto) {
@@ -52,4 +54,15 @@ pub(super) fn start(
             }
         }
     })
+}
+
+/// Whoever wrote has given up when it is gone.
+fn flush(group: usize, job: FlushJob, events: &SyncSender<Event>) {
+    let mut looked = clock::now();
+    let done = job.run_watched(|bytes| {
+        let now = clock::now();
+        let took = now.duration_since(std::mem::replace(&mut looked, now));
+        drop(events.send(Event::WentOn(bytes, took)));
+    });
+    drop(events.send(Event::Flushed(group, done)));
 }

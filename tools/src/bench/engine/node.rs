@@ -27,6 +27,7 @@ use storage_node::binlog::{
     SYNC_INTERVAL_DEFAULT, WhenAbsent,
 };
 use storage_node::engine::{FlushJob, Slice, Store, StoreIdentity, StoreOptions, View};
+use storage_node::memory::Drain;
 
 use super::draw::Draw;
 use super::duties::Flush;
@@ -71,6 +72,11 @@ pub(super) struct Node {
     pub(super) budget_bytes: usize,
     pub(super) log_limit: u64,
     pub(super) memtable_bytes: usize,
+    /// Of them, what is in the file already.
+    pub(super) flushed_bytes: usize,
+    pub(super) drain: Drain,
+    /// Log records of the last turn.
+    pub(super) turn_bytes: usize,
     pub(super) flush: Flush,
     /// Memtables that were frozen, and their memory.
     pub(super) frozen: (u64, u64),
@@ -198,6 +204,9 @@ impl Node {
             budget_bytes: usize::MAX / 2,
             log_limit: sizes.log_limit,
             memtable_bytes: 0,
+            flushed_bytes: 0,
+            drain: Drain::default(),
+            turn_bytes: 0,
             flush: Flush::Idle,
             frozen: (0, 0),
             tick_at: clock::now() + TICK,
@@ -332,6 +341,7 @@ impl Node {
 
     /// Append, as durable as asked, apply.
     fn end_turn(&mut self) -> Result<(), BenchError> {
+        self.turn_bytes = self.batch.bytes();
         if self.batch.is_empty() {
             return Ok(());
         }

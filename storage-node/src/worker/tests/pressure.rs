@@ -1,0 +1,123 @@
+//! Memory that is short: answers of writes wait, reads and evaluation do not.
+
+use common::durability::Acks;
+use common::failure::FailureCode;
+use common::ids::LogicGroup;
+
+use super::answer::{Answer, DONE, value};
+use super::client::Client;
+use super::node::{Node, Setup};
+use super::request::{get, get_start, set};
+use crate::memory::FlushView;
+use crate::worker::Core;
+
+const BUDGET: usize = 256 << 10;
+
+/// A node whose memtable is as full as it may be: half of the budget, since a flush needs as much again.
+fn full() -> (Node, Client) {
+    let mut node = Node::new(Setup { memtable_bytes: BUDGET, ..Setup::default() });
+    let mut client = node.connect();
+    let [write] = node.turn(&mut client, [set("large", vec![7; BUDGET / 2])]);
+    assert_eq!(client.answer(write), DONE, "there was room");
+    node.tick();
+    node.core_turn(Core::look_at_memory);
+    (node, client)
+}
+
+/// What is longer than anybody may write at once without waiting then.
+fn long() -> Vec<u8> {
+    vec![1; 16 << 10]
+}
+
+#[test]
+fn a_write_is_answered_later_and_seen_at_once() {
+    let (mut node, mut client) = full();
+    let [write, read] = node.turn(&mut client, [set("k", long()), get_start("k", 1)]);
+    assert_eq!(client.answer(write), Answer::Nothing);
+    assert_eq!(client.answer(read), value([1]), "reads are not held up");
+    node.sync();
+    assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE, "there is room again");
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    assert_eq!(client.answer(write), DONE);
+}
+
+#[test]
+fn a_write_that_waits_for_more_is_answered_when_both_waits_are_over() {
+    let (mut node, mut client) = full();
+    node.gate.close();
+    let request = || set("k", long()).always().acks(Acks::All);
+    let [first] = node.turn(&mut client, [request()]);
+    node.sync();
+    assert_eq!(client.answer(first), Answer::Nothing, "its place has not passed");
+    assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+    node.gate.close();
+    let [second] = node.turn(&mut client, [request()]);
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(first), DONE);
+    assert_eq!(client.answer(second), Answer::Nothing, "it is not durable");
+    node.sync();
+    assert_eq!(client.answer(second), DONE, "its place passed meanwhile");
+}
+
+#[test]
+fn who_may_not_write_waits_for_nothing() {
+    let (mut node, mut client) = full();
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    assert_eq!(client.answer(write), Answer::Nothing);
+    node.core.shared.set_disk_full(true);
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE);
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    assert_eq!(client.answer(write), Answer::Failed(FailureCode::DiskFull));
+}
+
+#[test]
+fn a_stop_lets_every_answer_go() {
+    let (mut node, mut client) = full();
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    node.core_turn(Core::end_pace);
+    assert_eq!(client.answer(write), DONE);
+}
+
+#[test]
+fn writes_are_refused_while_memory_is_full_and_flushes_fail() {
+    let (mut node, mut client) = full();
+    node.core.shared.memory.flush_succeeded(false);
+    let [write] = node.turn(&mut client, [set("k", vec![1; BUDGET])]);
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE, "it was taken");
+    let [refused, read] = node.turn(&mut client, [set("k", "2"), get("l")]);
+    assert_eq!(client.answer(refused), Answer::Failed(FailureCode::DiskFull));
+    assert!(client.failure(refused).detail.contains("no flush"), "{:?}", client.failure(refused));
+    assert_eq!(client.answer(read), Answer::Missing);
+    node.core.shared.memory.flush_succeeded(true);
+    let [write] = node.turn(&mut client, [set("k", "2")]);
+    assert_ne!(client.answer(write), Answer::Failed(FailureCode::DiskFull));
+}
+
+/// Nothing could ever make room for them.
+#[test]
+fn memtables_of_a_group_that_stopped_do_not_count() {
+    let (mut node, mut client) = full();
+    node.group(0).stop("a test says so");
+    node.tick();
+    assert_eq!(node.core.shared.memory.used(), 0);
+    node.core_turn(Core::look_at_memory);
+    let [read] = node.turn(&mut client, [get_start("large", 1)]);
+    assert_eq!(client.answer(read), value([7]));
+}
+
+#[test]
+fn one_flush_at_a_time_in_the_node_whoever_has_the_turn() {
+    let (mut node, _client) = full();
+    let shared = std::sync::Arc::clone(&node.core.shared);
+    let view = FlushView { largest: BUDGET, largest_group: BUDGET, ..FlushView::default() };
+    shared.memory.measured(0, BUDGET, view);
+    assert_eq!(shared.memory.take_turn(0, |_| true), None, "the tick took it");
+    node.sync();
+    assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+    shared.memory.measured(0, BUDGET, view);
+    assert!(shared.memory.take_turn(0, |_| true).is_some(), "it was given back");
+}
