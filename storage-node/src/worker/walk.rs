@@ -30,7 +30,7 @@ const PAGE_TIME: Duration = Duration::from_micros(500);
 const SLICE_TIME: Duration = Duration::from_micros(100);
 /// After so long a time of waiting, and again each time, slices become twice as long: writes must not
 /// change for ever more than the slices look at.
-const PATIENCE_MS: u64 = 1_000;
+const PATIENCE_MS: u64 = 500;
 /// But not more often than this.
 const DOUBLINGS_MAX: u32 = 6;
 /// More walks that wait are refused (I14).
