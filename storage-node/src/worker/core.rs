@@ -211,6 +211,10 @@ impl Core {
             return Ok(service);
         }
         if let Some(reason) = &group.stopped {
+            if group.has_successor(self.shared.node) {
+                // Until the lane is handed over, which says where to go on.
+                return Ok(Service::Holding);
+            }
             return fail(FailureCode::Stopped, format!("stopped: {reason}"));
         }
         if let Some((code, reason)) = self.shared.write_refusal() {
@@ -316,10 +320,8 @@ impl Core {
         match refused {
             Refused::Failure(failure) => peer.fail(id, &failure),
             Refused::Engine(error) => {
-                peer.fail(id, &stopped(&self.shared, head.lane, &error));
-                if let Some(group) = self.groups.get_mut(&head.lane.group) {
-                    group.stop(&error.to_string());
-                }
+                let failure = self.stop_for(head.lane, &error);
+                peer.fail(id, &failure);
             }
         }
     }
@@ -362,8 +364,8 @@ impl Core {
             | Op::Describe(_) => Ok(()),
         };
         if let Err(error) = done {
-            peer.fail(id, &stopped(&self.shared, head.lane, &error));
-            return group.stop(&error.to_string());
+            let failure = self.stop_for(head.lane, &error);
+            return peer.fail(id, &failure);
         }
         match self.lease_holds(head.lane) {
             Ok(()) => peer.answer(id, |out| out.extend_from_slice(&body)),
@@ -389,11 +391,6 @@ pub(super) fn touch(touched: &mut Vec<Rc<Peer>>, peer: &Rc<Peer>) {
     if peer.set_touched(true) {
         touched.push(Rc::clone(peer));
     }
-}
-
-pub(super) fn stopped(shared: &Shared, lane: Lane, error: &EngineError) -> Failure {
-    let detail = format!("{} ({}): stopped: {error}", lane.group, shared.name);
-    Failure::new(FailureCode::Stopped, detail)
 }
 
 /// The answer depends on records that are in a log that failed.

@@ -34,6 +34,11 @@ impl Core {
             // Promises that are never durable would keep lanes from whoever can serve them.
             self.leave(&cause);
         }
+        if let Some(cause) = self.shared.log.poisoned() {
+            // Also where others came into step only after it failed.
+            self.leave(&cause);
+        }
+        self.retire_stopped();
         self.reclaim();
         self.measure_memtables();
         let stepped = f64::from(u8::from(self.clock.stepped()));

@@ -24,6 +24,7 @@ mod protocol;
 mod serve;
 mod start;
 mod status;
+mod stopped;
 mod turn;
 mod write;
 

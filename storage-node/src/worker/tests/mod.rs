@@ -24,5 +24,6 @@ mod recovery;
 mod refusals;
 mod register;
 mod request;
+mod stopped;
 mod two_servers;
 mod weak;
