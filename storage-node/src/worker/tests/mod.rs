@@ -7,6 +7,7 @@
 
 mod answer;
 mod client;
+mod clock;
 mod control;
 mod crash;
 mod dedup;

@@ -27,6 +27,7 @@ use crate::topology::open_groups;
 use crate::worker::group::Group;
 use crate::worker::lead::LeadLane;
 use crate::worker::tests::client::{Client, Thread};
+use crate::worker::tests::clock::WallStep;
 use crate::worker::tests::control::{ControlFile, ControlThread};
 use crate::worker::tests::gate::Gate;
 use crate::worker::tests::request::CLUSTER;
@@ -76,6 +77,8 @@ pub(super) struct Node {
     /// Of the machine.
     boot: u32,
     pub(super) thread: Rc<Thread>,
+    /// Of its wall clock.
+    pub(super) step: WallStep,
 }
 
 /// What outlives a process.
@@ -150,7 +153,18 @@ impl Node {
         let dedup = replayed.dedup.into_iter().next().unwrap();
         let started = Started { groups: groups.into_values().collect(), dedup, hlc: replayed.hlc };
         let core = Core::new(0, shared, started);
-        Ok(Self { gate, control, core, disk, synced, work, setup, boot, thread })
+        Ok(Self {
+            gate,
+            control,
+            core,
+            disk,
+            synced,
+            work,
+            setup,
+            boot,
+            thread,
+            step: WallStep::default(),
+        })
     }
 
     /// A client that passed the handshake.
