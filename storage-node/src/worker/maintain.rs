@@ -174,8 +174,12 @@ impl Core {
         let lacks = self.groups.values_mut().flat_map(|group| group.lacks(now_ms, ends));
         let keep = retention.keep(now_ms, lacks, |from| log.distance(from));
         let needed = keep.from.map_or(own, |from| own.min(from));
-        // What a power cut may take from a server in step is sent to it again from here.
+        // What a power cut may take from a server in step is sent to it again from here; of lanes that
+        // others lead, nobody says how much that is.
+        let (me, first) = (self.shared.node, log.first());
+        let elsewhere = self.groups.values().filter_map(|g| g.not_durable_elsewhere(me, first));
         let needed = needed.min(log.before_end(LOG_KEPT_BYTES));
+        let needed = elsewhere.fold(needed, LogPosition::min);
         if let Some(upto) = self.shared.needed.publish(self.index, needed) {
             self.shared.flusher.send(Work::Release(upto));
         }

@@ -15,6 +15,7 @@ mod dial;
 mod group;
 mod inbox;
 mod input;
+mod kept;
 mod lead;
 mod links;
 mod maintain;

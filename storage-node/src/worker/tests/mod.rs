@@ -18,6 +18,7 @@ mod flushing;
 mod follower;
 mod gate;
 mod groups;
+mod kept;
 mod node;
 mod order;
 mod other;
