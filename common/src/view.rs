@@ -55,12 +55,6 @@ impl ViewCache {
     pub fn voters(&self) -> &[NodeId] {
         &self.voters.voters
     }
-
-    /// The epoch of a group's view; 0 if there is none.
-    #[must_use]
-    pub fn epoch(&self, group: LogicGroup) -> Epoch {
-        self.groups.get(&group).map_or(Epoch(0), |view| view.epoch)
-    }
 }
 
 #[cfg(test)]
@@ -82,7 +76,7 @@ mod tests {
         assert!(!cache.adopt(lane.group, view(3, 2)));
         assert_eq!(cache.leader(lane), Some((NodeId(1), Epoch(4))));
         assert!(cache.adopt(lane.group, view(5, 2)));
-        assert_eq!(cache.epoch(lane.group), Epoch(5));
+        assert_eq!(cache.leader(lane), Some((NodeId(2), Epoch(5))));
     }
 
     #[test]

@@ -234,7 +234,7 @@ fn a_node_and_a_proxy_started_by_hand_serve_and_know_the_secret() {
     lone::topology(&file, &node.listen, &node.admin);
     let init =
         |secret: &str| fdht(["topology", "init", file.to_str().unwrap(), "--secret-file", secret]);
-    init(&secrets[1]).refused(3, &["a1", "secret"]);
+    init(&secrets[1]).refused(1, &["a1", "secret"]);
     init(&secrets[0]).ok();
     let stranger = LoneProxy::start(&file, &["--deadline", "300ms", "--secret-file", &secrets[1]]);
     let http = Http::new(&stranger.admin);

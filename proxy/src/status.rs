@@ -8,8 +8,8 @@ use config::{PhysicalGroup, Topology};
 use crate::pool::{LaneStatus, LinkState, NodeStatus};
 use crate::worker::WorkerStatus;
 
-/// Merged over the workers: everything is as well as it is for the worker that is worst off.
-/// Numbers are added up.
+/// Merged over the workers: connections and leaders are as well as they are for the worker that is
+/// worst off, a node's topology is the greatest that any worker was told, and numbers are added up.
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     /// By name.

@@ -22,6 +22,7 @@ mod data_dir;
 mod disk;
 mod error;
 mod flusher;
+mod parallel;
 mod peers;
 mod replay;
 mod run;

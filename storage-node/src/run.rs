@@ -26,7 +26,7 @@ use crate::lane::{DEDUP_BYTES_DEFAULT, DedupWindow, Retention};
 use crate::shared::{Limits, Parts, Shared};
 use crate::topology::open_groups;
 use crate::worker::{self, Core, Life, Message, OpenedGroup, Started};
-use crate::{acceptor, admin, disk, replay};
+use crate::{acceptor, admin, disk, parallel, replay};
 
 /// Messages that may wait for a worker.
 const INBOX: usize = 1024;
@@ -86,7 +86,16 @@ fn open(args: &NodeArgs, dir: DataDir, secret: Option<Secret>) -> Result<Opened,
     let when_absent = if topology.is_none() { WhenAbsent::Create } else { WhenAbsent::Refuse };
     let options = LogOptions { when_absent, ..LogOptions::default() };
     let dedup = (0..workers).map(|_| DedupWindow::new(DEDUP_BYTES_DEFAULT / workers)).collect();
-    let replayed = replay::open_log(Arc::clone(dir.fs()), &dir, options, &mut groups, dedup)?;
+    // As much as memtables may take later, those included that are being flushed.
+    let memory = limits.memtable_bytes.saturating_mul(2 * workers);
+    let replayed =
+        match replay::open_log(Arc::clone(dir.fs()), &dir, options, &mut groups, dedup, memory) {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                parallel::drop_all(groups.into_values());
+                return Err(error);
+            }
+        };
     let held = groups.values().flat_map(OpenedGroup::lanes_held);
     let control::Started { life, forgot } =
         store.start_life(&control::boot_id(), held, clock::wall_ms())?;

@@ -10,6 +10,7 @@ use config::{PhysicalGroup, Topology};
 use crate::data_dir::{DataDir, replace};
 use crate::engine::{Store, StoreOptions};
 use crate::error::StartError;
+use crate::parallel;
 use crate::replay::lanes_of_file;
 use crate::shared::{Limits, Shared};
 use crate::worker::{Message, OpenedGroup, Peer};
@@ -110,31 +111,58 @@ async fn hand_out(shared: &Shared, groups: BTreeMap<LogicGroup, OpenedGroup>) {
 }
 
 /// Opens the files of all groups that the topology gives this node. With `create`, files that are
-/// absent are made: only a node that was never told a topology may do that.
+/// absent are made: only a node that was never told a topology may do that. Their names are durable
+/// then.
+///
+/// # Errors
+/// That of the first group, by number, whose file cannot be used. Files that were made stay, and are
+/// taken by the next try.
 pub(crate) fn open_groups(
     dir: &DataDir,
     limits: Limits,
     topology: &Topology,
     create: bool,
 ) -> Result<BTreeMap<LogicGroup, OpenedGroup>, StartError> {
-    let held = held(topology, dir.node());
+    let mut held = held(topology, dir.node());
+    held.sort_unstable();
     let cache_bytes = (limits.cache_bytes / held.len().max(1)).max(CACHE_BYTES_MIN);
-    let mut groups = BTreeMap::new();
-    for (id, servers) in held {
-        let path = dir.group_path(id);
+    let open = |(id, servers)| {
         // Where other servers hold copies, an older record could still come back.
         let options = StoreOptions { cache_bytes, servers, purge_tombstones: servers == 1 };
-        let identity = dir.store_identity(id);
-        let exists = dir.fs().exists(&path).map_err(|e| StartError::Io(path.clone(), e))?;
-        let store = match (exists, create) {
-            (true, _) => Store::open(dir.fs(), &path, identity, options)?,
-            (false, true) => Store::create(dir.fs(), &path, identity, options)?,
-            (false, false) => return Err(StartError::GroupMissing(path, id)),
-        };
-        let lanes = lanes_of_file(&store, id, servers);
-        groups.insert(id, OpenedGroup { id, store, lanes });
+        open_group(dir, id, options, create)
+    };
+    let opened = match parallel::try_map(held, open) {
+        Ok(opened) => opened,
+        Err((error, opened)) => {
+            parallel::drop_all(opened);
+            return Err(error);
+        }
+    };
+    if let Some(folder) = dir.group_path(LogicGroup(0)).parent()
+        && !opened.is_empty()
+    {
+        // Once for all of them, and also for those that were found: whoever made them may have been
+        // killed before their names were durable, and the log lets go of what they take.
+        dir.fs().sync_dir(folder).map_err(|e| StartError::Io(folder.to_owned(), e))?;
     }
-    Ok(groups)
+    Ok(opened.into_iter().map(|group| (group.id, group)).collect())
+}
+
+fn open_group(
+    dir: &DataDir,
+    id: LogicGroup,
+    options: StoreOptions,
+    create: bool,
+) -> Result<OpenedGroup, StartError> {
+    let (path, identity) = (dir.group_path(id), dir.store_identity(id));
+    let exists = dir.fs().exists(&path).map_err(|e| StartError::Io(path.clone(), e))?;
+    let store = match (exists, create) {
+        (true, _) => Store::open(dir.fs(), &path, identity, options)?,
+        (false, true) => Store::create(dir.fs(), &path, identity, options)?,
+        (false, false) => return Err(StartError::GroupMissing(path, id)),
+    };
+    let lanes = lanes_of_file(&store, id, options.servers);
+    Ok(OpenedGroup { id, store, lanes })
 }
 
 /// The logic groups of a node, and how many servers each has.

@@ -175,20 +175,8 @@ pub struct Requirements<'a> {
     pub welcome: Welcome<'a>,
 }
 
-/// The accepting side. A peer that is refused is told why, and so is the caller.
-///
-/// # Errors
-/// The peer left, is no peer, or was refused.
-pub async fn accept(
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-    required: &Requirements<'_>,
-) -> Result<Peer, HandshakeError> {
-    accept_if(stream, input, required, |_| Ok(())).await
-}
-
-/// The same where the caller has the last word: `admit` says why a peer is refused that meets all
-/// requirements.
+/// The accepting side, where the caller has the last word: `admit` says why a peer is refused that
+/// meets all requirements. A peer that is refused is told why, and so is the caller.
 ///
 /// # Errors
 /// The peer left, is no peer, or was refused.

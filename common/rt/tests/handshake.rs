@@ -31,7 +31,7 @@ async fn shake(
     let (mut there, mut here) = (BytesMut::new(), BytesMut::new());
     Ok(tokio::join!(
         handshake::connect(&mut dialing, &mut there, me),
-        handshake::accept(&mut accepting, &mut here, &required),
+        handshake::accept_if(&mut accepting, &mut here, &required, |_| Ok(())),
     ))
 }
 

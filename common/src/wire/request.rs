@@ -17,7 +17,6 @@ use crate::hash::POSITION_MAX;
 use crate::ids::{ClusterId, Epoch, FileEpoch, Lane, LogicGroup, RequestId, ServerIndex};
 use crate::limits::BATCH_ITEMS_MAX;
 use crate::op::{Batch, Describe, Get, GetMany, Op, Part, Range, Scan};
-use crate::wire::frame::FRAME_HEADER_BYTES;
 use crate::wire::write::{put_condition, put_write, take_condition, take_write};
 
 /// What every request carries besides its operation.
@@ -248,24 +247,4 @@ fn take_range<'a>(reader: &mut Reader<'a>) -> Result<Range<'a>, DecodeError> {
     let count_max = reader.u32("count max")?;
     let bytes_max = reader.u32("bytes max")?;
     Ok(Range { object, after, count_max, bytes_max, values: reader.bool("values wanted")? })
-}
-
-/// Where the age stands in a request frame, counted from the frame's first byte. The remaining time
-/// follows it.
-const AGE_AT: usize = FRAME_HEADER_BYTES + 4 + 8 + 2 + 1 + 1 + 1 + 8 + 16;
-
-/// Brings the times of an encoded request frame up to date that had to wait before it is sent: with
-/// so many milliseconds remaining now, it became as much older as they became fewer.
-pub fn refresh_times(frame: &mut [u8], remaining_ms: u64) {
-    let Some((age, remaining)) = frame
-        .get_mut(AGE_AT..AGE_AT + 8)
-        .and_then(|times| times.split_first_chunk_mut::<4>())
-        .and_then(|(age, rest)| Some((age, rest.first_chunk_mut::<4>()?)))
-    else {
-        return;
-    };
-    let now = u32::try_from(remaining_ms).unwrap_or(u32::MAX);
-    let waited = u32::from_le_bytes(*remaining).saturating_sub(now);
-    *age = u32::from_le_bytes(*age).saturating_add(waited).to_le_bytes();
-    *remaining = now.to_le_bytes();
 }

@@ -10,7 +10,7 @@ use common::register::VoterSet;
 use common::reply::Reply;
 use common::wire::command::Command;
 use common::wire::hello::{Greeting, Hello, HelloAnswer, Role, Welcome};
-use common::wire::request::{self, RequestHead};
+use common::wire::request::RequestHead;
 use common::wire::views::Views;
 
 use crate::golden_file;
@@ -122,19 +122,4 @@ fn frames_of_every_type_have_the_documented_bytes() {
     cases.push(("announce-answer-refused", Message { id: 9, body: reason }));
     cases.extend(asked_and_told());
     golden_file::check("frames.hex", &cases, message::encode, message::decode);
-}
-
-#[test]
-fn the_times_of_a_waiting_request_frame_are_refreshed_in_place() {
-    let op = Op::Count { namespace: b"files" };
-    let with = |age_ms, remaining_ms| {
-        let head = RequestHead { age_ms, remaining_ms, ..request_head() };
-        let body = Body::Request(head, op.clone());
-        message::encode(&Message { id: 1, body })
-    };
-    let mut frame = with(3, 4_997);
-    request::refresh_times(&mut frame, 1_000);
-    assert_eq!(frame, with(4_000, 1_000));
-    request::refresh_times(&mut frame, u64::MAX);
-    assert_eq!(frame, with(4_000, u32::MAX));
 }

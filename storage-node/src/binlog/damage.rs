@@ -16,6 +16,11 @@ const SECTOR_BYTES: usize = 512;
 /// Bodies up to this length are checksummed directly; for longer ones the sums of prefixes are used.
 const DIRECT_BYTES: usize = 4096;
 
+/// Bytes of a frame's first word.
+const WORD_BYTES: usize = 4;
+/// Zeros are recognized in blocks of this size.
+const BLOCK_BYTES: usize = 64;
+
 /// What stands behind a place where no valid frame does. Begin with [`behind`](Self::behind), then
 /// [`look_at`](Self::look_at) all later segments; an error is the text of what shows that bytes
 /// which were complete once are damaged. If there is none, everything behind the place may be cut.
@@ -34,17 +39,25 @@ impl Remains {
     /// Looks at the rest of the segment that `at` is in; `data` are the bytes of its file.
     pub(super) fn behind(at: LogPosition, data: &[u8]) -> Result<Self, String> {
         let end = usize::try_from(at.offset).expect("addresses have 64 bits");
+        if is_zero(&data[end..]) {
+            // The usual end of a log: there is nothing to find.
+            let hole = lost_sector(data, end, data.len());
+            return Ok(Self { at, hole, dirty: false, records: 0 });
+        }
         let first_valid = FrameFinder::new(at.segment, data, end).next();
         let limit = first_valid.map_or(data.len(), |found| found.offset);
         let hole = lost_sector(data, end, limit);
-        let mut remains = Self { at, hole, dirty: !is_zero(&data[end..]), records: 0 };
+        let mut remains = Self { at, hole, dirty: true, records: 0 };
         remains.judge(FrameFinder::new(at.segment, data, end))?;
         Ok(remains)
     }
 
     /// Looks at a later segment; `data` are the bytes of its file.
     pub(super) fn look_at(&mut self, index: u64, data: &[u8]) -> Result<(), String> {
-        self.dirty |= !is_zero(&data[HEADER_LEN..]);
+        if is_zero(&data[HEADER_LEN..]) {
+            return Ok(());
+        }
+        self.dirty = true;
         self.judge(FrameFinder::new(index, data, HEADER_LEN))
     }
 
@@ -88,6 +101,13 @@ impl<'a> FrameFinder<'a> {
         Self { segment, data, at: from, prefixes: None }
     }
 
+    /// Goes on to the first offset at which a word could stand that is not zero: no frame begins
+    /// with a zero word, and most of what is searched is zeros.
+    fn skip_zeros(&mut self) {
+        let zeros = leading_zeros(&self.data[self.at..]);
+        self.at += zeros.saturating_sub(WORD_BYTES - 1);
+    }
+
     fn frame_at(&mut self, offset: usize) -> Option<(Decoded<'a>, usize)> {
         let head = Head::read(&self.data[offset..]);
         let from = offset + HEAD_BYTES;
@@ -115,7 +135,11 @@ impl<'a> Iterator for FrameFinder<'a> {
 
     fn next(&mut self) -> Option<Found<'a>> {
         while self.at + HEAD_BYTES <= self.data.len() {
+            self.skip_zeros();
             let offset = self.at;
+            if offset + HEAD_BYTES > self.data.len() {
+                break;
+            }
             if let Some((frame, end)) = self.frame_at(offset) {
                 self.at = end;
                 return Some(Found { offset, frame });
@@ -153,7 +177,28 @@ pub(super) fn lost_sector(data: &[u8], offset: usize, limit: usize) -> bool {
 
 /// Whether all bytes are zero.
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    leading_zeros(bytes) == bytes.len()
+}
+
+/// Number of zero bytes at the front. Segments are mostly zeros at their end, so they are passed over
+/// in blocks.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
+    let whole = blocks.iter().take_while(|block| is_zero_block(block)).count() * BLOCK_BYTES;
+    whole + bytes[whole..].iter().take_while(|byte| **byte == 0).count()
+}
+
+/// Number of bytes up to the last that is not zero, that included.
+pub(super) fn without_trailing_zeros(bytes: &[u8]) -> usize {
+    let (_, blocks) = bytes.as_rchunks::<BLOCK_BYTES>();
+    let whole = blocks.iter().rev().take_while(|block| is_zero_block(block)).count() * BLOCK_BYTES;
+    let left = &bytes[..bytes.len() - whole];
+    left.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+fn is_zero_block(block: &[u8; BLOCK_BYTES]) -> bool {
+    let (words, _) = block.as_chunks::<8>();
+    words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0
 }
 
 /// CRC32C of any range in nearly constant time, from those of the prefixes at every
@@ -223,6 +268,35 @@ mod tests {
         // Every fourth offset is a plausible length that reaches over most of the data.
         let data: Vec<u8> = 200_000u32.to_le_bytes().repeat(100_000);
         assert_eq!(FrameFinder::new(5, &data, 0).count(), 0);
+    }
+
+    #[test]
+    fn zeros_are_counted_like_byte_by_byte_wherever_the_others_stand() {
+        for len in [0, 1, 3, 63, 64, 65, 200, 257] {
+            for at in 0..len {
+                let mut data = vec![0; len];
+                data[at] = 1;
+                assert_eq!(leading_zeros(&data), at, "{at} of {len}");
+                assert_eq!(without_trailing_zeros(&data), at + 1, "{at} of {len}");
+                assert!(!is_zero(&data));
+            }
+            let zeros = vec![0; len];
+            assert_eq!((leading_zeros(&zeros), without_trailing_zeros(&zeros)), (len, 0));
+            assert!(is_zero(&zeros));
+        }
+    }
+
+    #[test]
+    fn frames_are_found_behind_any_number_of_zeros() {
+        for at in 0..300 {
+            // Lengths whose word has its first byte that is not zero in each place.
+            for len in [1, 256, 65_536] {
+                let data = segment_with(&[&vec![7; len]], at, at + len + 80);
+                let found: Vec<_> =
+                    FrameFinder::new(5, &data, 0).map(|found| found.offset).collect();
+                assert_eq!(found, [at], "{len} bytes");
+            }
+        }
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Head {
         usize::try_from(self.word).ok().filter(|bytes| (1..=BODY_BYTES_MAX).contains(bytes))
     }
 
+    /// Whether it is that of a control frame.
+    pub(super) fn is_control(self) -> bool {
+        self.word == CONTROL_WORD
+    }
+
     /// Whether the checksum is that of a body with the CRC32C `body_crc` at `at`.
     pub(super) fn matches(self, body_crc: u32, at: LogPosition) -> bool {
         frame_crc(body_crc, self.word, at) == self.crc

@@ -11,7 +11,8 @@ use super::batch::Batch;
 use super::error::LogError;
 use super::position::LogPosition;
 use super::reader::LogReader;
-use super::recovery::{Recovery, RecoveryReport, Visitor, list_segments};
+use super::recovery::{Recovery, RecoveryReport, list_segments};
+use super::scan::{RecordSink, Refusal, SegmentRecords};
 use super::segment::{self, FIRST_INDEX, HEADER_BYTES, LogIdentity};
 use super::shared::{LogCore, Recovered, SyncEvent, lock};
 use super::writer::{AppendReceipt, SEAL_BYTES};
@@ -27,6 +28,25 @@ pub const SEGMENT_BYTES_MIN: u64 = 8 << 10;
 pub const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_millis(500);
 
 const _: () = assert!(SEGMENT_BYTES_MIN > HEADER_BYTES + SEAL_BYTES);
+
+/// Receives the records of the log in order; a refusal ends the start with this text.
+pub type Visitor<'a> = dyn FnMut(LogPosition, &[u8]) -> Result<(), String> + 'a;
+
+/// A visitor as a sink.
+struct EachRecord<'v, 'a>(&'v mut Visitor<'a>);
+
+impl RecordSink for EachRecord<'_, '_> {
+    fn take(&mut self, records: &SegmentRecords) -> Result<(), Refusal> {
+        for (at, body) in records.records() {
+            (self.0)(at, &records.data()[body]).map_err(|reason| Refusal { at, reason })?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
 
 /// How to keep a log.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +119,20 @@ impl Log {
         options: LogOptions,
         visitor: &mut Visitor<'_>,
     ) -> Result<(Self, RecoveryReport), LogError> {
+        Self::open_into(fs, dir, identity, options, &mut EachRecord(visitor))
+    }
+
+    /// The same with the records segment by segment, for an owner that works on them elsewhere.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    pub fn open_into(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        identity: LogIdentity,
+        options: LogOptions,
+        sink: &mut dyn RecordSink,
+    ) -> Result<(Self, RecoveryReport), LogError> {
         let segment_bytes = options.segment_bytes.max(SEGMENT_BYTES_MIN);
         let indices = match list_segments(&*fs, dir) {
             Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -114,7 +148,7 @@ impl Log {
         } else {
             // The last process may have been killed before a name was durable.
             sync_names(&*fs, dir)?;
-            Recovery::new(&*fs, dir, &identity).run(&indices, visitor)?
+            Recovery::new(&*fs, dir, &identity).run(&indices, sink)?
         };
         let core = Arc::new(LogCore::new(
             fs,

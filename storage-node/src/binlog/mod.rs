@@ -22,6 +22,7 @@ mod position;
 mod reader;
 mod recovery;
 mod retention;
+mod scan;
 mod segment;
 mod shared;
 mod sync;
@@ -33,11 +34,12 @@ pub use frame::BODY_BYTES_MAX;
 pub use inspect::{Content, Flaw, Found, Frame, Inspector, SegmentFile};
 pub use log::{
     Log, LogOptions, LogStats, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SYNC_INTERVAL_DEFAULT,
-    WhenAbsent,
+    Visitor, WhenAbsent,
 };
 pub use position::LogPosition;
 pub use reader::LogReader;
-pub use recovery::{Cut, RecoveryReport, Visitor};
+pub use recovery::{Cut, RecoveryReport};
+pub use scan::{RecordSink, Refusal, SegmentRecords};
 pub use segment::LogIdentity;
 pub use shared::SyncEvent;
 pub use writer::AppendReceipt;

@@ -21,7 +21,7 @@ use crate::engine::layout::{
 };
 use crate::engine::meta::Meta;
 use crate::engine::sealed::{decode_record, seal};
-use crate::files::{Fs, parent};
+use crate::files::Fs;
 
 /// The database and where it lies. Shared by the worker and the flush.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ fn database_error(file: &Path, doing: &'static str, error: redb::Error) -> Engin
 
 impl GroupFile {
     /// Creates an empty file that belongs to `identity`. It appears under its name when it is
-    /// complete.
+    /// complete; the caller syncs the directory, once for many files, before it relies on the name.
     pub(super) fn create(
         fs: &Arc<dyn Fs>,
         path: &Path,
@@ -123,11 +123,11 @@ impl GroupFile {
             Ok((database, state))
         })?;
         fs.rename(&unfinished, path).map_err(io("name"))?;
-        fs.sync_dir(parent(path)).map_err(io("sync the directory of"))?;
         Ok(Self::new(fs, path, cache_bytes, database, state))
     }
 
-    /// Opens the file of `identity` and reads what it says about itself.
+    /// Opens the file of `identity` and reads what it says about itself. The caller syncs the directory
+    /// here, too: whoever made the file may have been killed before its name was durable.
     pub(super) fn open(
         fs: &Arc<dyn Fs>,
         path: &Path,
@@ -135,9 +135,6 @@ impl GroupFile {
         servers: u8,
         cache_bytes: usize,
     ) -> Result<(Self, FileState), EngineError> {
-        // Whoever made it may have been killed before its name was durable.
-        let named = fs.sync_dir(parent(path));
-        named.map_err(|error| EngineError::io(path, "sync the directory of", error))?;
         let (database, state) =
             guarded(path, "open", || Ok(backend::open(&**fs, path, &builder(cache_bytes))?))?;
         let meta = Meta::read(path, &database)?;

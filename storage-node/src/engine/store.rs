@@ -109,7 +109,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Creates the group's file.
+    /// Creates the group's file. Its name is durable when the caller has synced the directory, once
+    /// for many files, before anything relies on what is in it.
     ///
     /// # Errors
     /// There is a file already, or the file system refuses.
@@ -125,7 +126,8 @@ impl Store {
         Ok(Self::new(file, state, options))
     }
 
-    /// Opens the group's file.
+    /// Opens the group's file. The caller syncs the directory here, too: whoever made the file may
+    /// have been killed before.
     ///
     /// # Errors
     /// It cannot be read, is damaged, of another format, or belongs to another group, node, store

@@ -13,48 +13,66 @@ use common::ids::{Epoch, Lsn};
 use crate::binlog::LogPosition;
 use crate::replication::position::{Position, Span};
 
+/// What a record is kept as.
+pub trait Body {
+    /// Length of the record.
+    fn bytes(&self) -> usize;
+}
+
+impl Body for Vec<u8> {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Entry<B = Vec<u8>> {
     /// Its place in the lane.
     pub at: Position,
     /// Where it begins in this server's log.
     pub log: LogPosition,
     /// The record as it is in the log.
-    pub body: Vec<u8>,
+    pub body: B,
 }
 
 /// See the module. Within a stream, entries have no gaps and rise in the log as in their numbers;
 /// an older stream may stand behind a newer one in the log, as a follower fetches what it lacked.
-#[derive(Debug, Default)]
-pub struct Backlog {
+#[derive(Debug)]
+pub struct Backlog<B = Vec<u8>> {
     /// Ordered by position.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Entry<B>>,
     bytes: usize,
 }
 
-impl Backlog {
+impl<B> Default for Backlog<B> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<B: Body> Backlog<B> {
     /// Adds a record that was appended to the log. One that is there already is ignored.
-    pub fn push(&mut self, entry: Entry) {
+    pub fn push(&mut self, entry: Entry<B>) {
         if self.entries.back().is_none_or(|last| last.at < entry.at) {
-            self.bytes += entry.body.len();
+            self.bytes += entry.body.bytes();
             self.entries.push_back(entry);
         } else if let Err(index) = self.entries.binary_search_by_key(&entry.at, |entry| entry.at) {
-            self.bytes += entry.body.len();
+            self.bytes += entry.body.bytes();
             self.entries.insert(index, entry);
         }
     }
 
     /// The record at `at`, unless it was applied, is void or never came.
     #[must_use]
-    pub fn get(&self, at: Position) -> Option<&Entry> {
+    pub fn get(&self, at: Position) -> Option<&Entry<B>> {
         let index = self.entries.binary_search_by_key(&at, |entry| entry.at).ok()?;
         self.entries.get(index)
     }
 
     /// The records of a span that are here, in order. Those at its begin may be missing because they
     /// were applied, those at its end because they did not come: compare the numbers.
-    pub fn range(&self, span: Span) -> impl Iterator<Item = &Entry> {
+    pub fn range(&self, span: Span) -> impl Iterator<Item = &Entry<B>> {
         let bound = |lsn| Position { epoch: span.epoch, lsn };
         let from = self.entries.partition_point(|entry| entry.at < bound(span.first));
         let last = bound(span.last);
@@ -63,7 +81,7 @@ impl Backlog {
 
     /// The first record.
     #[must_use]
-    pub fn front(&self) -> Option<&Entry> {
+    pub fn front(&self) -> Option<&Entry<B>> {
         self.entries.front()
     }
 
@@ -75,7 +93,7 @@ impl Backlog {
     /// streams older than the official one, of which every later chain says the same, as their ends
     /// stand in a first record that is official. What it does not count is void and dropped. A chain
     /// without the official stream says nothing; what it would decide stays.
-    pub fn pop_official(&mut self, official: Position, chain: &[Position]) -> Option<Entry> {
+    pub fn pop_official(&mut self, official: Position, chain: &[Position]) -> Option<Entry<B>> {
         loop {
             let at = self.entries.front()?.at;
             if at > official {
@@ -86,11 +104,21 @@ impl Backlog {
                 end_of(chain, at.epoch).is_some_and(|end| at.lsn <= end)
             };
             let entry = self.entries.pop_front()?;
-            self.bytes -= entry.body.len();
+            self.bytes -= entry.body.bytes();
             if counts {
                 return Some(entry);
             }
         }
+    }
+
+    /// All records, to keep them as something else of the same length.
+    pub fn bodies_mut(&mut self) -> impl Iterator<Item = &mut B> {
+        self.entries.iter_mut().map(|entry| &mut entry.body)
+    }
+
+    /// All records, in order.
+    pub fn into_entries(self) -> impl Iterator<Item = Entry<B>> {
+        self.entries.into_iter()
     }
 
     /// The first place in the log that is needed for what is here.

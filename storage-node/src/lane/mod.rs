@@ -11,7 +11,7 @@ pub mod dedup;
 pub mod index;
 pub mod retention;
 
-pub use backlog::{Backlog, Entry};
+pub use backlog::{Backlog, Body, Entry};
 pub use dedup::{DEDUP_BYTES_DEFAULT, DedupWindow, Kept};
 pub use index::{MARK_BYTES, StreamIndex};
 pub use retention::{Keep, Lack, Retention};

@@ -147,5 +147,7 @@ fn open_store(fs: &Arc<dyn Fs>) -> Result<Store, String> {
     fs.sync_dir(Path::new("/")).map_err(|e| e.to_string())?;
     let exists = fs.exists(&path).map_err(|e| e.to_string())?;
     let open = if exists { Store::open } else { Store::create };
-    open(fs, &path, identity(), OPTIONS).map_err(|error| error.to_string())
+    let store = open(fs, &path, identity(), OPTIONS).map_err(|error| error.to_string())?;
+    fs.sync_dir(Path::new("/groups")).map_err(|e| e.to_string())?;
+    Ok(store)
 }

@@ -110,6 +110,8 @@ impl Group {
     /// A group whose log was replayed.
     pub(crate) fn new(opened: OpenedGroup, replica: GroupReplica) -> Self {
         let OpenedGroup { id, store, lanes } = opened;
+        // A flush may have failed while the log was replayed.
+        let stopped = store.stopped().map(str::to_owned);
         let lane = |(server, opened): (u8, OpenedLane)| LaneData {
             id: Lane { group: id, server: ServerIndex(server) },
             backlog: opened.backlog,
@@ -124,7 +126,7 @@ impl Group {
             store,
             replica,
             lanes: (0u8..).zip(lanes).map(lane).collect(),
-            stopped: None,
+            stopped,
             flush: Flush::Idle,
             waits: None,
             inputs: VecDeque::new(),

@@ -140,6 +140,9 @@ async fn drain(worker: &Worker) {
     while worker.core.borrow().has_pending() && rt::clock::now() < deadline {
         tokio::time::sleep(DRAIN_STEP).await;
     }
+    // Each waits for the disk when it is closed.
+    let groups = std::mem::take(&mut worker.core.borrow_mut().groups);
+    crate::parallel::drop_all(groups.into_values().map(|group| group.store));
 }
 
 /// Passes on what the log's sync thread reports.

@@ -142,16 +142,17 @@ impl Clients {
         done.map_err(|why| ClusterError::Refused { server: client.name().to_owned(), why })
     }
 
-    /// Asks these servers again, one after the other. Gives what they know, and the last trouble.
-    pub(super) async fn ask_again(&mut self, ids: &[NodeId]) -> (Answers, Option<String>) {
-        let (mut answers, mut trouble) = (Answers::new(), None);
+    /// Asks these servers again, one after the other. Gives what they know, and why others do not
+    /// say.
+    pub(super) async fn ask_again(&mut self, ids: &[NodeId]) -> (Answers, Vec<(String, Trouble)>) {
+        let (mut answers, mut troubles) = (Answers::new(), Vec::new());
         for id in ids {
             let Some(client) = self.get(*id) else { continue };
             match client.ask().await {
                 Ok(known) => drop(answers.insert(*id, known)),
-                Err(why) => trouble = Some(format!("{}: {why}", client.name())),
+                Err(why) => troubles.push((client.name().to_owned(), why)),
             }
         }
-        (answers, trouble)
+        (answers, troubles)
     }
 }

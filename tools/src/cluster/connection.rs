@@ -18,6 +18,9 @@ use tokio::time::timeout;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 /// Longest wait for an answer. A node may have to ask a majority of the voters first.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for the answer to a topology: a node that never had one makes a file for each of its
+/// groups first, up to thousands, on whatever disk it has.
+const ANNOUNCE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Why a node was not asked, or gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,26 +95,29 @@ impl Connection {
 
     /// The voters and registers that the node knows.
     pub(super) async fn views(&mut self) -> Result<Views, Trouble> {
-        let body = self.ask(FrameType::AskViews, FrameType::Views, |_| {}).await?;
+        let kinds = (FrameType::AskViews, FrameType::Views);
+        let body = self.ask(kinds, ANSWER_TIME_MAX, |_| {}).await?;
         Views::decode(&body).map_err(|e| Trouble::Broken(format!("an unreadable answer: {e}")))
     }
 
     /// Announces a topology file.
     pub(super) async fn announce(&mut self, text: &str) -> Result<(), Trouble> {
         let fill = |body: &mut Vec<u8>| body.extend_from_slice(text.as_bytes());
-        reason(&self.ask(FrameType::Announce, FrameType::AnnounceAnswer, fill).await?)
+        let kinds = (FrameType::Announce, FrameType::AnnounceAnswer);
+        reason(&self.ask(kinds, ANNOUNCE_TIME_MAX, fill).await?)
     }
 
     /// Tells the node to do something.
     pub(super) async fn command(&mut self, command: &Command) -> Result<(), Trouble> {
         let fill = |body: &mut Vec<u8>| command.encode(body);
-        reason(&self.ask(FrameType::Command, FrameType::CommandAnswer, fill).await?)
+        let kinds = (FrameType::Command, FrameType::CommandAnswer);
+        reason(&self.ask(kinds, ANSWER_TIME_MAX, fill).await?)
     }
 
     async fn ask(
         &mut self,
-        question: FrameType,
-        answer: FrameType,
+        (question, answer): (FrameType, FrameType),
+        time_max: Duration,
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Vec<u8>, Trouble> {
         self.last_id += 1;
@@ -122,8 +128,8 @@ impl Connection {
             self.stream.write_all(&out).await?;
             self.receive(id).await
         };
-        let late = || format!("no answer within {} s", ANSWER_TIME_MAX.as_secs());
-        let (kind, body) = timeout(ANSWER_TIME_MAX, talk)
+        let late = || format!("no answer within {} s", time_max.as_secs());
+        let (kind, body) = timeout(time_max, talk)
             .await
             .map_err(|_| Trouble::Broken(late()))?
             .map_err(|e| Trouble::Broken(format!("the connection broke: {e}")))?;

@@ -21,8 +21,11 @@ pub(crate) enum ClusterError {
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// Servers that all have to answer do not.
-    #[error("no answer from {}", list(.0))]
+    #[error("no answer from {}; start them and repeat the command", list(.0))]
     Missing(Vec<(String, Trouble)>),
+    /// Servers answer, and want nothing to do with this file or this tool.
+    #[error("refused by {}; correct that and repeat the command", list(.0))]
+    AllRefused(Vec<(String, Trouble)>),
     /// A server does not do what it was told.
     #[error("{server} did not do its part: {why}; correct that and repeat the command")]
     Refused { server: String, why: Trouble },
@@ -79,6 +82,14 @@ pub(crate) enum ClusterError {
     /// A new voter is away.
     #[error("{0} cannot become a voter: it does not answer; start it, or name another server")]
     VoterAway(String),
+    /// An old voter was stopped and is away now.
+    #[error(
+        "{server} was stopped as a voter and then gave no answer ({why}), so what it agreed on last \
+         is not known: the old voters are stopped, no new ones began, and nothing is served until \
+         they do; start {server} and repeat the command now, with {server} in --lost if it is gone \
+         for good"
+    )]
+    StoppedThenAway { server: String, why: String },
     /// An old voter goes on.
     #[error(
         "{server} was told to stop voting, but {known} are in force there: no new voters begin \
@@ -113,6 +124,7 @@ impl ClusterError {
             Self::Topology(_)
             | Self::Secret(_)
             | Self::Runtime(_)
+            | Self::AllRefused(_)
             | Self::Refused { .. }
             | Self::NoVoters(_)
             | Self::OldFile { .. }
@@ -124,6 +136,7 @@ impl ClusterError {
             | Self::StillRunning { .. }
             | Self::MayDecide(_)
             | Self::VoterAway(_)
+            | Self::StoppedThenAway { .. }
             | Self::NotStopped { .. }
             | Self::TooFewServers { .. }
             | Self::Unknown(_) => STATUS_PROBLEM,

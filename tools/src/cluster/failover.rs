@@ -89,13 +89,13 @@ async fn replace(
         let taken = client.announce().await;
         taken.map_err(|why| ClusterError::Refused { server: name(topology, *id), why })?;
     }
-    let stop = plan.stop(wish);
+    let stop = plan.stop();
     for id in &plan.stopped {
         clients.tell(*id, &Command::Voters(stop.clone())).await?;
     }
     let ids: Vec<NodeId> = known.keys().copied().collect();
-    let (after, _) = clients.ask_again(&ids).await;
-    check_stopped(topology, &plan, &stop, &after)?;
+    let (after, troubles) = clients.ask_again(&ids).await;
+    check_stopped(topology, &plan, &stop, &after, &troubles)?;
     // Whoever went away in between still counts with what was said before.
     known.extend(after);
     let (set, registers) = plan.begin(topology, &known)?;
@@ -135,10 +135,15 @@ fn check_stopped(
     plan: &Succession,
     stop: &VoterSet,
     after: &Answers,
+    troubles: &[(String, Trouble)],
 ) -> Result<(), ClusterError> {
     for id in &plan.stopped {
         let server = name(topology, *id);
-        let known = after.get(id).ok_or_else(|| ClusterError::VoterAway(server.clone()))?;
+        let Some(known) = after.get(id) else {
+            let why = troubles.iter().find(|(name, _)| *name == server);
+            let why = why.map(|(_, why)| why.to_string()).unwrap_or_default();
+            return Err(ClusterError::StoppedThenAway { server, why });
+        };
         let voters = &known.views.voters;
         if voters != stop {
             let known = format!("{} ({})", names(topology, &voters.voters), voters.generation);

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) stubborn: Option<&'static str>,
     /// It says that it does what it is told, and does nothing.
     pub(super) deaf: bool,
+    /// It goes away when it did what it was told.
+    pub(super) leaves: bool,
 }
 
 /// Fake nodes, by name.
@@ -124,11 +126,15 @@ async fn talk(
     name: &str,
     store: StoreId,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let is_gone = || fakes.with(name, |state| state.leaves && !state.told.is_empty());
+    if is_gone() {
+        return Ok(());
+    }
     let mut input = BytesMut::new();
     let topology = fakes.with(name, |state| state.topology);
     let welcome = Welcome { node: name, store, workers: 1, topology, life: 1 };
     let required = Requirements { cluster: "demo", secret: None, welcome };
-    handshake::accept(&mut stream, &mut input, &required).await?;
+    handshake::accept_if(&mut stream, &mut input, &required, |_| Ok(())).await?;
     loop {
         let Decoded::Frame(frame, length) = frame::decode(&input)? else {
             if stream.read_buf(&mut input).await? == 0 {
@@ -139,6 +145,7 @@ async fn talk(
         let mut out = Vec::new();
         let id = frame.id;
         match frame.kind {
+            FrameType::AskViews if is_gone() => return Ok(()),
             FrameType::AskViews => {
                 let views = fakes.with(name, |state| state.views.clone());
                 frame::encode(&mut out, FrameType::Views, id, |body| views.encode(body));

@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 use super::ClusterError;
 use super::birth::Birth;
 use super::client::{Answer, Clients, PAUSE};
+use super::connection::Trouble;
 use super::known::{self, Answers, groups};
 use crate::clock;
 
@@ -69,19 +70,27 @@ async fn create_all(
     Ok(Outcome { created: birth.missing().len(), all })
 }
 
-/// The answers, if nobody is missing.
+/// The answers, if nobody is missing and nobody refuses.
 fn all_of(
     topology: &Topology,
     answers: impl IntoIterator<Item = (NodeId, Answer)>,
 ) -> Result<Answers, ClusterError> {
-    let (mut known, mut missing) = (Answers::new(), Vec::new());
+    let (mut known, mut missing, mut refused) = (Answers::new(), Vec::new(), Vec::new());
     for (id, answer) in answers {
         match answer {
             Ok(answer) => drop(known.insert(id, answer)),
-            Err(why) => missing.push((known::name(topology, id), why)),
+            Err(why @ Trouble::Refused(_)) => refused.push((known::name(topology, id), why)),
+            Err(why @ (Trouble::Silent(_) | Trouble::Broken(_))) => {
+                missing.push((known::name(topology, id), why));
+            }
         }
     }
     missing.sort_by(|(a, _), (b, _)| a.cmp(b));
+    refused.sort_by(|(a, _), (b, _)| a.cmp(b));
+    // What was refused stays refused, however many are started.
+    if !refused.is_empty() {
+        return Err(ClusterError::AllRefused(refused));
+    }
     if missing.is_empty() { Ok(known) } else { Err(ClusterError::Missing(missing)) }
 }
 
@@ -123,11 +132,11 @@ async fn create(
                 reason = format!("{}: {why}", client.name());
             }
         }
-        let (answers, trouble) = clients.ask_again(&birth.voters.voters).await;
+        let (answers, troubles) = clients.ask_again(&birth.voters.voters).await;
         let known = known::registers(&answers);
         missing.retain(|group| !known.contains_key(group));
-        if let Some(trouble) = trouble {
-            reason = trouble;
+        if let Some((server, why)) = troubles.first() {
+            reason = format!("{server}: {why}");
         }
         if missing.is_empty() {
             return Ok(());
@@ -186,6 +195,20 @@ mod tests {
         let error = init(topology, None, SECOND / 2).unwrap_err();
         assert_eq!(error.status(), 3);
         assert!(error.to_string().starts_with(&format!("no answer from v1 ({free}: ")), "{error}");
+        assert!(fakes.told("a1").is_empty());
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_a_problem_and_not_one_that_cannot_be_reached() {
+        let (fakes, topology) = Fakes::start(&["a1", "b1", "v1"], REST);
+        let address = |name| topology.server(name).unwrap().address.clone();
+        let (b1, v1) = (address("b1"), address("v1"));
+        let swapped = topology.text().replace(&b1, "B1").replace(&v1, &b1).replace("B1", &v1);
+        let error = init(Topology::parse(&swapped).unwrap(), None, SECOND).unwrap_err();
+        assert_eq!(error.status(), 1);
+        let text = error.to_string();
+        let part = format!("refused by b1 ({v1} is the address of v1, not of b1; correct");
+        assert!(text.starts_with(&part) && text.contains(", v1 ("), "{text}");
         assert!(fakes.told("a1").is_empty());
     }
 

@@ -43,7 +43,6 @@ impl Wish {
         };
         let mut lost = resolve("--lost", lost)?;
         let mut seen = BTreeSet::new();
-        // One that is named twice is lost once: twice in a voter set it would make the set void.
         lost.retain(|id| seen.insert(*id));
         let voters = voters.map(|list| resolve("--voters", list)).transpose()?;
         if let Some(list) = &voters {
@@ -75,14 +74,8 @@ impl Succession {
         answers: &Answers,
     ) -> Result<Self, ClusterError> {
         let old = voters_in_force(answers).ok_or(ClusterError::NoVoterSet)?.clone();
-        // An earlier attempt may have left a set of lost servers only: the file knows the rest.
-        let is_stopped = old.voters.iter().all(|id| wish.lost.contains(id));
-        let before = if is_stopped && !topology.voters().is_empty() {
-            topology.voters().to_vec()
-        } else {
-            old.voters.clone()
-        };
-        check_lost(topology, wish, &before)?;
+        let before = &old.voters;
+        check_lost(topology, wish, before)?;
         let answers_of = |id: &&NodeId| answers.contains_key(id);
         let away = before.iter().filter(|id| !answers.contains_key(id) && !wish.lost.contains(id));
         let away: Vec<NodeId> = away.copied().collect();
@@ -92,7 +85,7 @@ impl Succession {
         }
         let voters = match &wish.voters {
             Some(list) => list.clone(),
-            None => followers(topology, wish, answers, &before)?,
+            None => followers(topology, wish, answers, before)?,
         };
         if let Some(id) = voters.iter().find(|id| !answers.contains_key(id)) {
             return Err(ClusterError::VoterAway(name(topology, *id)));
@@ -102,10 +95,12 @@ impl Succession {
         Ok(Self { old, voters, stopped, is_guess })
     }
 
-    /// The set that stops the old voters: of the lost ones, none of which can vote.
-    pub(super) fn stop(&self, wish: &Wish) -> VoterSet {
-        let voters = wish.lost.iter().copied().take(MAX).collect();
-        VoterSet { generation: VoterGeneration(self.old.generation.0 + 1), voters }
+    /// The set that stops the old voters: the same ones under a new generation, to which none of
+    /// them is ever admitted, so that none votes. Whoever knows it still says who the old ones are:
+    /// the file may name others, and an attempt that stopped half-way has to find them.
+    pub(super) fn stop(&self) -> VoterSet {
+        let generation = VoterGeneration(self.old.generation.0 + 1);
+        VoterSet { generation, voters: self.old.voters.clone() }
     }
 
     /// The new set, and the registers that it begins with. `answers` is from after the stop.
@@ -122,9 +117,6 @@ impl Succession {
         Ok((VoterSet { generation, voters: self.voters.clone() }, registers.collect()))
     }
 }
-
-/// As many as a voter set has at most.
-const MAX: usize = common::limits::VOTERS_MAX as usize;
 
 fn check_lost(topology: &Topology, wish: &Wish, voters: &[NodeId]) -> Result<(), ClusterError> {
     let is_voter = |id: &&NodeId| voters.contains(id) || topology.voters().contains(id);

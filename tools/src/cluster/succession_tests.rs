@@ -99,8 +99,8 @@ fn the_old_voters_are_stopped_before_the_new_ones_begin() {
     let plan = Succession::plan(&topology(), &wish, &answers).unwrap();
     assert_eq!(plan.stopped, ids(&["b1", "v1"]));
     assert!(!plan.is_guess, "two of three know everything that was agreed");
-    let stop = plan.stop(&wish);
-    assert_eq!((stop.generation.0, &stop.voters), (7, &ids(&["a1"])));
+    let stop = plan.stop();
+    assert_eq!((stop.generation.0, &stop.voters), (7, &ids(&["a1", "b1", "v1"])));
 
     // What they agreed on until they stopped counts.
     let v1 = answers.get_mut(&NodeId::of_name("v1")).unwrap();
@@ -141,7 +141,7 @@ fn of_two_registers_of_one_epoch_the_chosen_one_is_taken_or_else_that_of_the_gre
 #[test]
 fn an_attempt_that_stopped_half_way_is_repeated() {
     // The old voters were stopped, and nobody was admitted.
-    let answers = answers(&["a2", "b1", "v1"], 2, &["a1"]);
+    let answers = answers(&["a2", "b1", "v1"], 2, &["a1", "b1", "v1"]);
     let wish = wish(&["a1"], None).unwrap();
     let plan = Succession::plan(&topology(), &wish, &answers).unwrap();
     assert_eq!(plan.voters, ids(&["b1", "v1", "a2"]), "three as before, not one");
@@ -150,6 +150,26 @@ fn an_attempt_that_stopped_half_way_is_repeated() {
     let plan = Succession::plan(&topology(), &wish, &answers).unwrap();
     assert_eq!(plan.voters, ids(&["b1", "v1", "a2"]));
     assert_eq!(plan.begin(&topology(), &answers).unwrap().0.generation.0, 4);
+}
+
+#[test]
+fn a_repeated_attempt_stops_the_voters_in_force_and_not_those_of_an_old_file() {
+    // An earlier failover put b2 in the place of v1, and nobody wrote it into the file.
+    let first = answers(&["a2", "b1", "b2", "v1", "w1"], 3, &["a1", "b1", "b2"]);
+    let wish = wish(&["a1"], None).unwrap();
+    let plan = Succession::plan(&topology(), &wish, &first).unwrap();
+    assert_eq!(plan.stopped, ids(&["b1", "b2"]));
+    // b1 was told to stop, then the attempt ended.
+    let mut again = first;
+    again.get_mut(&NodeId::of_name("b1")).unwrap().views.voters = plan.stop();
+    let plan = Succession::plan(&topology(), &wish, &again).unwrap();
+    assert_eq!(plan.stopped, ids(&["b1", "b2"]), "b2 votes; v1 does not");
+    assert!(!plan.is_guess);
+    // Without b2 only one of three old voters answers, whatever v1 says.
+    again.remove(&NodeId::of_name("b2"));
+    let lost = self::wish(&["a1", "b2"], None);
+    let plan = Succession::plan(&topology(), &lost.unwrap(), &again).unwrap();
+    assert_eq!((plan.stopped, plan.is_guess), (ids(&["b1"]), true));
 }
 
 #[test]
@@ -183,6 +203,7 @@ fn wishes_that_cannot_be_fulfilled_are_refused() {
     assert_eq!(error(wish(&["a1"], Some(&["a2", "b1"]))).status(), 2);
     assert_eq!(error(wish(&["a1"], Some(&["a2", "b1", "a2"]))).status(), 2);
     assert_eq!(error(wish(&["a1"], Some(&["a1"]))).status(), 2);
+    assert_eq!(wish(&["a1", "a1"], None).unwrap().lost, ids(&["a1"]), "lost once");
     let text = voters_after(&["b2"], &["a1", "a2", "b1", "v1"]).unwrap_err().to_string();
     assert_eq!(text, "b2 is no voter, so nothing is lost by it; the voters are a1, b1, v1");
     let text = voters_after(&["a1"], &["b1", "v1"]).unwrap_err().to_string();

@@ -1,21 +1,16 @@
 //! The expiries of many fields of a hash, taken in answers of bounded size.
 
-use std::ops::Range;
-
-use common::address::Object;
+use common::address::{Address, Object};
 use common::failure::{Failure, FailureCode};
-use common::limits::PART_BYTES;
-use common::op::{GetMany, Op};
 use common::reply::{Lookup, Reply};
 
-use crate::front::call::{Answer, Durability, Progress, Submit};
+use crate::front::call::{Answer, Progress, Submit};
 
 use super::encode;
-use super::error::{self, unexpected};
+use super::error::unexpected;
 use super::expire::{Base, Unit};
-use super::gathered::Gathered;
 use super::kept::{KeptAddress, KeptNames};
-use super::tally::{ADDRESSES_MAX, part_number};
+use super::parts::{Parts, PartsEnd};
 
 /// How a client wants to know the expiry of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +44,7 @@ pub(super) struct FieldTimes {
     names: KeptNames,
     form: TimeForm,
     times: Vec<i64>,
-    /// The indexes of names that each part has not answered yet.
-    parts: Vec<Range<usize>>,
-    gathered: Gathered,
+    parts: Parts,
 }
 
 impl FieldTimes {
@@ -63,28 +56,19 @@ impl FieldTimes {
         submit: &mut dyn Submit,
     ) -> Self {
         let names: KeptNames = names.collect();
-        let starts = (0..names.len()).step_by(ADDRESSES_MAX);
-        let parts: Vec<_> =
-            starts.map(|start| start..names.len().min(start + ADDRESSES_MAX)).collect();
         let times = Self {
             at: KeptAddress::new(object.unnamed()),
             times: vec![0; names.len()],
+            parts: Parts::of_lanes(std::iter::once((0..names.len()).collect())),
             names,
             form,
-            gathered: Gathered::of(parts.len()),
-            parts,
         };
-        for (number, part) in times.parts.iter().enumerate() {
-            times.ask_part(number, part, submit);
-        }
+        times.parts.ask_all(|index| times.address(index), submit);
         times
     }
 
-    fn ask_part(&self, number: usize, part: &Range<usize>, submit: &mut dyn Submit) {
-        let object = self.at.object();
-        let at = part.clone().map(|index| object.field(self.names.get(index))).collect();
-        let op = Op::GetMany(GetMany { at, bytes_max: PART_BYTES });
-        submit.submit(part_number(number), &op, Durability::default());
+    fn address(&self, index: usize) -> Address<'_> {
+        self.at.object().field(self.names.get(index))
     }
 
     pub(super) fn on_answer(
@@ -100,12 +84,10 @@ impl FieldTimes {
             Ok(_) => Err(unexpected()),
             Err(failure) => Err(failure),
         };
-        if self.gathered.on_part(taken) == Progress::Waiting {
-            return Progress::Waiting;
-        }
-        match self.gathered.failure() {
-            Some(failure) => error::failure(out, failure),
-            None => {
+        match self.parts.on_part(taken, out) {
+            PartsEnd::Waiting => return Progress::Waiting,
+            PartsEnd::Failed => {}
+            PartsEnd::Complete => {
                 encode::array(out, self.times.len());
                 self.times.iter().for_each(|&time| encode::integer(out, time));
             }
@@ -122,11 +104,12 @@ impl FieldTimes {
         submit: &mut dyn Submit,
     ) -> Result<Progress, Failure> {
         let now_ms = submit.now_ms();
-        let part = self.parts.get_mut(number).ok_or_else(unexpected)?;
-        if lookups.is_empty() || lookups.len() > part.len() {
+        if lookups.is_empty() {
             return Err(unexpected());
         }
-        for (lookup, index) in lookups.iter().zip(part.by_ref()) {
+        for lookup in lookups {
+            let index = self.parts.next(number)?;
+            self.parts.advance(number);
             let time = match lookup {
                 Lookup::Found(found) => self.form.of(found.expire_at, now_ms),
                 Lookup::Missing => -2,
@@ -136,13 +119,7 @@ impl FieldTimes {
             };
             *self.times.get_mut(index).ok_or_else(unexpected)? = time;
         }
-        let rest = part.clone();
-        // After a failure elsewhere the rest is of no use.
-        if rest.is_empty() || self.gathered.has_failed() {
-            return Ok(Progress::Done);
-        }
-        self.ask_part(number, &rest, submit);
-        Ok(Progress::Waiting)
+        self.parts.go_on(number, |index| self.address(index), submit)
     }
 }
 
@@ -152,7 +129,7 @@ mod tests {
     use common::reply::{Found, Lookup, Reply};
 
     use super::super::harness::{Bench, NOW_MS, found};
-    use super::ADDRESSES_MAX;
+    use super::super::tally::ADDRESSES_MAX;
 
     fn expiring(expire_at: u64) -> Lookup<'static> {
         Lookup::Found(Found { expire_at, ..found(b"v", 1, 1) })

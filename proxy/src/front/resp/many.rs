@@ -2,8 +2,6 @@
 
 use common::address::{Address, Object};
 use common::failure::{Failure, FailureCode};
-use common::limits::PART_BYTES;
-use common::op::{GetMany, Op};
 use common::reply::{Lookup, Reply};
 
 use crate::front::call::{Answer, Durability, Progress, Submit};
@@ -12,13 +10,13 @@ use super::args::Args;
 use super::call::Kind;
 use super::command::Outcome;
 use super::encode::{self, Proto};
-use super::error::{self, unexpected};
-use super::gathered::Gathered;
+use super::error::unexpected;
 use super::hashes::field;
 use super::kept::KeptNames;
 use super::keys::check_names;
+use super::parts::{Parts, PartsEnd};
 use super::session::{Context, object};
-use super::tally::{ADDRESSES_MAX, by_lane, part_number};
+use super::tally::{by_lane, part_number};
 use super::value::{Partial, Step, part_at};
 
 /// Most value bytes that one command gathers.
@@ -32,9 +30,7 @@ pub(super) fn mget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let objects = names.iter().map(|name| Object { namespace: &namespace, name });
     let order = by_lane(ctx.submit, objects);
     let lanes = order.chunk_by(|one, other| one.0 == other.0);
-    let index = |&(_, index): &(_, usize)| index;
-    let chunks = lanes.flat_map(|lane| lane.chunks(ADDRESSES_MAX));
-    let parts = chunks.map(|chunk| Part::new(chunk.iter().map(index).collect())).collect();
+    let parts = Parts::of_lanes(lanes.map(|lane| lane.iter().map(|&(_, index)| index).collect()));
     let whose = Whose::Keys { namespace };
     start(ctx, Many::new(whose, names.iter().collect(), parts))
 }
@@ -46,15 +42,12 @@ pub(super) fn hmget(ctx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     names.iter().try_for_each(|name| field(ctx.session, args.get(1), name).map(drop))?;
     let whose =
         Whose::Fields { namespace: object.namespace.to_vec(), object: object.name.to_vec() };
-    let indexes: Vec<usize> = (0..names.len()).collect();
-    let parts = indexes.chunks(ADDRESSES_MAX).map(|chunk| Part::new(chunk.to_vec())).collect();
+    let parts = Parts::of_lanes(std::iter::once((0..names.len()).collect()));
     start(ctx, Many::new(whose, names.iter().collect(), parts))
 }
 
 fn start(ctx: &mut Context<'_>, many: Many) -> Outcome {
-    for (number, part) in many.parts.iter().enumerate() {
-        many.ask(number, part, ctx.submit);
-    }
+    many.parts.ask_all(|index| many.names.address(index), ctx.submit);
     ctx.wait(Kind::Many(Box::new(many)))
 }
 
@@ -64,39 +57,13 @@ enum Whose {
     Fields { namespace: Vec<u8>, object: Vec<u8> },
 }
 
-/// What one lane is asked for.
-struct Part {
-    /// Indexes of the names.
-    indexes: Vec<usize>,
-    /// How many of them are answered.
-    done: usize,
-    /// The value that is being fetched in parts.
-    partial: Option<Partial>,
-}
-
-impl Part {
-    fn new(indexes: Vec<usize>) -> Self {
-        Self { indexes, done: 0, partial: None }
-    }
-}
-
-/// Gathers the values.
-pub(super) struct Many {
+/// The names that are asked for.
+struct Names {
     whose: Whose,
     names: KeptNames,
-    values: Vec<Option<Vec<u8>>>,
-    parts: Vec<Part>,
-    gathered: Gathered,
-    bytes: usize,
 }
 
-impl Many {
-    fn new(whose: Whose, names: KeptNames, parts: Vec<Part>) -> Self {
-        let values = std::iter::repeat_with(|| None).take(names.len()).collect();
-        let gathered = Gathered::of(parts.len());
-        Self { whose, names, values, parts, gathered, bytes: 0 }
-    }
-
+impl Names {
     fn address(&self, index: usize) -> Address<'_> {
         let name = self.names.get(index);
         match &self.whose {
@@ -105,12 +72,30 @@ impl Many {
         }
     }
 
-    /// Asks for the names of a part that are not answered yet.
-    fn ask(&self, number: usize, part: &Part, submit: &mut dyn Submit) {
-        let missing = part.indexes.iter().skip(part.done);
-        let at = missing.map(|&index| self.address(index)).collect();
-        let op = Op::GetMany(GetMany { at, bytes_max: PART_BYTES });
-        submit.submit(part_number(number), &op, Durability::default());
+    /// To MGET a hash is no value; HMGET on a string is an error.
+    fn of_wrong_kind(&self) -> Result<Option<Vec<u8>>, Failure> {
+        match self.whose {
+            Whose::Keys { .. } => Ok(None),
+            Whose::Fields { .. } => Err(Failure::new(FailureCode::WrongKind, "not a hash")),
+        }
+    }
+}
+
+/// Gathers the values.
+pub(super) struct Many {
+    names: Names,
+    values: Vec<Option<Vec<u8>>>,
+    parts: Parts,
+    /// For each part the value that is being fetched in pieces.
+    partials: Vec<Option<Partial>>,
+    bytes: usize,
+}
+
+impl Many {
+    fn new(whose: Whose, names: KeptNames, parts: Parts) -> Self {
+        let values = std::iter::repeat_with(|| None).take(names.len()).collect();
+        let partials = std::iter::repeat_with(|| None).take(parts.len()).collect();
+        Self { names: Names { whose, names }, values, parts, partials, bytes: 0 }
     }
 
     pub(super) fn on_answer(
@@ -128,12 +113,10 @@ impl Many {
             Ok(_) => Err(unexpected()),
             Err(failure) => Err(failure),
         };
-        if self.gathered.on_part(taken) == Progress::Waiting {
-            return Progress::Waiting;
-        }
-        match self.gathered.failure() {
-            Some(failure) => error::failure(out, failure),
-            None => self.write(proto, out),
+        match self.parts.on_part(taken, out) {
+            PartsEnd::Waiting => return Progress::Waiting,
+            PartsEnd::Failed => {}
+            PartsEnd::Complete => self.write(proto, out),
         }
         Progress::Done
     }
@@ -156,23 +139,22 @@ impl Many {
             return Err(unexpected());
         }
         for lookup in lookups {
-            let part = self.parts.get_mut(number).ok_or_else(unexpected)?;
-            let index = *part.indexes.get(part.done).ok_or_else(unexpected)?;
+            let index = self.parts.next(number)?;
             if let Lookup::Found(found) = lookup
                 && (found.value.len() as u64) < u64::from(found.total)
             {
-                part.partial = Some(Partial::default());
+                *self.partials.get_mut(number).ok_or_else(unexpected)? = Some(Partial::default());
                 return self.on_part(number, lookup, submit);
             }
-            part.done += 1;
+            self.parts.advance(number);
             let value = match lookup {
                 Lookup::Found(found) => Some(found.value.to_vec()),
                 Lookup::Missing => None,
-                Lookup::WrongKind => self.of_wrong_kind()?,
+                Lookup::WrongKind => self.names.of_wrong_kind()?,
             };
             self.store(index, value)?;
         }
-        self.go_on(number, submit)
+        self.parts.go_on(number, |index| self.names.address(index), submit)
     }
 
     /// Takes the next part of a value that did not fit into an answer.
@@ -182,45 +164,25 @@ impl Many {
         lookup: &Lookup<'_>,
         submit: &mut dyn Submit,
     ) -> Result<Progress, Failure> {
-        let part = self.parts.get_mut(number).ok_or_else(unexpected)?;
-        let index = *part.indexes.get(part.done).ok_or_else(unexpected)?;
-        let partial = part.partial.as_mut().ok_or_else(unexpected)?;
+        let index = self.parts.next(number)?;
+        let partial = self.partials.get_mut(number).and_then(Option::as_mut);
+        let partial = partial.ok_or_else(unexpected)?;
         let value = match partial.on_part(lookup) {
             Step::More(offset) => {
                 self.check_bytes()?;
-                let op = part_at(self.address(index), offset);
+                let op = part_at(self.names.address(index), offset);
                 submit.submit(part_number(number), &op, Durability::default());
                 return Ok(Progress::Waiting);
             }
             Step::Failed(failure) => return Err(failure),
             Step::Complete(value) => Some(value),
             Step::Missing => None,
-            Step::WrongKind => self.of_wrong_kind()?,
+            Step::WrongKind => self.names.of_wrong_kind()?,
         };
-        if let Some(part) = self.parts.get_mut(number) {
-            part.partial = None;
-            part.done += 1;
-        }
+        *self.partials.get_mut(number).ok_or_else(unexpected)? = None;
+        self.parts.advance(number);
         self.store(index, value)?;
-        self.go_on(number, submit)
-    }
-
-    fn go_on(&self, number: usize, submit: &mut dyn Submit) -> Result<Progress, Failure> {
-        let part = self.parts.get(number).ok_or_else(unexpected)?;
-        // After a failure elsewhere the rest is of no use.
-        if part.done == part.indexes.len() || self.gathered.has_failed() {
-            return Ok(Progress::Done);
-        }
-        self.ask(number, part, submit);
-        Ok(Progress::Waiting)
-    }
-
-    /// To MGET a hash is no value; HMGET on a string is an error.
-    fn of_wrong_kind(&self) -> Result<Option<Vec<u8>>, Failure> {
-        match self.whose {
-            Whose::Keys { .. } => Ok(None),
-            Whose::Fields { .. } => Err(Failure::new(FailureCode::WrongKind, "not a hash")),
-        }
+        self.parts.go_on(number, |index| self.names.address(index), submit)
     }
 
     fn store(&mut self, index: usize, value: Option<Vec<u8>>) -> Result<(), Failure> {
@@ -231,7 +193,7 @@ impl Many {
 
     /// Bounds what is gathered, values that are not complete included.
     fn check_bytes(&self) -> Result<(), Failure> {
-        let partials = self.parts.iter().filter_map(|part| part.partial.as_ref());
+        let partials = self.partials.iter().flatten();
         if self.bytes + partials.map(Partial::len).sum::<usize>() > GATHERED_BYTES_MAX {
             return Err(too_much());
         }

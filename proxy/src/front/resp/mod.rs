@@ -26,6 +26,7 @@ mod gathered;
 mod glob;
 mod kept;
 mod number;
+mod parts;
 
 mod client;
 mod connection;

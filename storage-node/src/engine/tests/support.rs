@@ -124,6 +124,7 @@ impl Bench {
     fn on(fs: Arc<dyn Fs>, directory: TempDir, path: PathBuf, options: StoreOptions) -> Self {
         let store = Store::create(&fs, &path, identity(), options);
         let store = Some(store.expect("created"));
+        fs.sync_dir(path.parent().expect("it is absolute")).expect("synced");
         Self { directory, options, fs, path, store, log: Vec::new(), durable: 0 }
     }
 

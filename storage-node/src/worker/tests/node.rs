@@ -125,7 +125,9 @@ impl Node {
             when_absent: if create { WhenAbsent::Create } else { WhenAbsent::Refuse },
         };
         let dedup = vec![DedupWindow::new(setup.dedup_bytes)];
-        let replayed = replay::open_log(gate.before(&disk), &data, options, &mut groups, dedup)?;
+        let disk_of_log = gate.before(&disk);
+        let replayed =
+            replay::open_log(disk_of_log, &data, options, &mut groups, dedup, usize::MAX)?;
         let life = file.start_life(boot, groups.values().flat_map(OpenedGroup::lanes_held));
         let (flusher, work) = Flusher::new();
         let (control, inbox) = Control::new();
