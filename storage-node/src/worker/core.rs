@@ -16,7 +16,6 @@ use rt::clock::{self, DataClock};
 
 use crate::catch_up::Want;
 use crate::control::Change;
-use crate::engine::EngineError;
 use crate::group::evaluate::{self, Draft, KeyBuffer, Refused};
 use crate::lane::DedupWindow;
 use crate::memory::Pace;
@@ -229,6 +228,10 @@ impl Core {
             return Ok(service);
         }
         if let Some(reason) = &group.stopped {
+            if group.has_successor(self.shared.node) {
+                // Until the lane is handed over, which says where to go on.
+                return Ok(Service::Holding);
+            }
             return fail(FailureCode::Stopped, format!("stopped: {reason}"));
         }
         if let Some((code, reason)) = self.shared.write_refusal() {
@@ -334,10 +337,8 @@ impl Core {
         match refused {
             Refused::Failure(failure) => peer.fail(id, &failure),
             Refused::Engine(error) => {
-                peer.fail(id, &stopped(&self.shared, head.lane, &error));
-                if let Some(group) = self.groups.get_mut(&head.lane.group) {
-                    group.stop(&error.to_string());
-                }
+                let failure = self.stop_for(head.lane, &error);
+                peer.fail(id, &failure);
             }
         }
     }
@@ -360,11 +361,6 @@ pub(super) fn touch(touched: &mut Vec<Rc<Peer>>, peer: &Rc<Peer>) {
     if peer.set_touched(true) {
         touched.push(Rc::clone(peer));
     }
-}
-
-pub(super) fn stopped(shared: &Shared, lane: Lane, error: &EngineError) -> Failure {
-    let detail = format!("{} ({}): stopped: {error}", lane.group, shared.name);
-    Failure::new(FailureCode::Stopped, detail)
 }
 
 /// The answer depends on records that are in a log that failed.

@@ -73,6 +73,8 @@ pub(crate) struct Group {
     was_whole: bool,
     /// Since when, and from where in the log on, some configured server is not in step.
     pub(crate) away_since: Option<(LogPosition, u64)>,
+    /// It stopped and hands its lanes over, since other servers are in step.
+    pub(crate) retires: bool,
     /// It was asked to leave R, and has.
     pub(crate) departed: bool,
     /// This node takes no part in the group's protocol any more.
@@ -137,12 +139,14 @@ impl Group {
             next_ms: 0,
             was_whole: false,
             away_since: None,
+            retires: false,
             departed: false,
             left: false,
         }
     }
 
-    /// The group's file cannot be trusted any more: it refuses writes until a restart; reads go on.
+    /// The group's file cannot be trusted any more: it takes no writes until a restart; reads go on, and
+    /// the lanes go to other servers in step.
     pub(crate) fn stop(&mut self, reason: &str) {
         if self.stopped.is_none() {
             tracing::error!(group = %self.id, reason, "group stopped");

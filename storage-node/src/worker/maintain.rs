@@ -1,6 +1,7 @@
 //! The regular duties of a worker: what metrics show, and how far the log may be released. Flushes are in
 //! `flushing`, what is done in slices in `reclaim`.
 
+use crate::binlog::LogPosition;
 use crate::flusher::Work;
 use crate::worker::core::Core;
 use crate::worker::group::Group;
@@ -15,6 +16,11 @@ impl Core {
             // Promises that are never durable would keep lanes from whoever can serve them.
             self.leave(&cause);
         }
+        if let Some(cause) = self.shared.log.poisoned() {
+            // Also where others came into step only after it failed.
+            self.leave(&cause);
+        }
+        self.retire_stopped();
         self.measure_memtables();
         let stepped = f64::from(u8::from(self.clock.stepped()));
         metrics::gauge!("fdht_node_clock_step").set(stepped);
@@ -53,8 +59,12 @@ impl Core {
         let lacks = self.groups.values_mut().flat_map(|group| group.lacks(now_ms, ends));
         let keep = retention.keep(now_ms, lacks, |from| log.distance(from));
         let needed = keep.from.map_or(own, |from| own.min(from));
-        // What a power cut may take from a server in step is sent to it again from here.
+        // What a power cut may take from a server in step is sent to it again from here; of lanes that
+        // others lead, nobody says how much that is.
+        let (me, first) = (self.shared.node, log.first());
+        let elsewhere = self.groups.values().filter_map(|g| g.not_durable_elsewhere(me, first));
         let needed = needed.min(log.before_end(LOG_KEPT_BYTES));
+        let needed = elsewhere.fold(needed, LogPosition::min);
         if let Some(upto) = self.shared.needed.publish(self.index, needed) {
             self.shared.flusher.send(Work::Release(upto));
         }

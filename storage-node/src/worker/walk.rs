@@ -16,7 +16,7 @@ use common::wire::response;
 use tokio::sync::Notify;
 
 use crate::engine::{EngineError, ScanFrom, Slice};
-use crate::worker::core::{Core, stopped, unknowable};
+use crate::worker::core::{Core, unknowable};
 use crate::worker::group::Group;
 use crate::worker::lead::{Held, ParkedRequest, Service};
 use crate::worker::peer::Peer;
@@ -193,8 +193,8 @@ impl Core {
                 Err(failure) => peer.fail(*id, &failure),
             },
             Err(error) => {
-                peer.fail(*id, &stopped(&self.shared, head.lane, &error));
-                group.stop(&error.to_string());
+                let failure = self.stop_for(head.lane, &error);
+                peer.fail(*id, &failure);
             }
         }
         true

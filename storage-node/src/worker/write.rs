@@ -14,9 +14,9 @@ use common::wire::response;
 use crate::group::evaluate::{self, Moment, Refused};
 use crate::memory::Place;
 use crate::replication::position::Position;
-use crate::worker::core::{Core, stopped};
+use crate::worker::core::Core;
 use crate::worker::group::Group;
-use crate::worker::lead::{Held, LeadLane, ShortWrite, WaitingAnswer, WaitingWrite};
+use crate::worker::lead::{Held, LeadLane, Service, ShortWrite, WaitingAnswer, WaitingWrite};
 use crate::worker::peer::Peer;
 use crate::worker::turn::Asker;
 
@@ -46,8 +46,10 @@ impl Core {
             // An earlier attempt may be in this very turn, as after a hand-over that did not come
             // about.
             self.end_turn();
-            if let Err(failure) = self.check(head, op) {
-                return peer.fail(id, &failure);
+            match self.check(head, op) {
+                Ok(Service::Holding) => return peer.fail(id, &self.held_back(head.lane)),
+                Ok(_) => {}
+                Err(failure) => return peer.fail(id, &failure),
             }
         }
         match self.before(head) {
@@ -140,8 +142,8 @@ impl Core {
                 match refused {
                     Refused::Failure(failure) => peer.fail(id, &failure),
                     Refused::Engine(error) => {
-                        peer.fail(id, &stopped(&self.shared, lane, &error));
-                        group.stop(&error.to_string());
+                        let failure = self.stop_for(lane, &error);
+                        peer.fail(id, &failure);
                     }
                 }
             }

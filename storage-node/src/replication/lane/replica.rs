@@ -75,6 +75,11 @@ impl LaneReplica {
         self.leaving = true;
     }
 
+    /// It does not stop after all.
+    pub fn on_stay(&mut self) {
+        self.leaving = false;
+    }
+
     /// The lane.
     #[must_use]
     pub fn id(&self) -> Lane {

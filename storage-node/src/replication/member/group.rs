@@ -200,6 +200,13 @@ impl GroupReplica {
         self.lanes.iter_mut().for_each(LaneReplica::on_depart);
     }
 
+    /// It does not leave after all: nobody else is in step any more. Lanes that were given up are led
+    /// again in a new term.
+    pub fn on_stay(&mut self) {
+        (self.departing, self.departed) = (false, false);
+        self.lanes.iter_mut().for_each(LaneReplica::on_stay);
+    }
+
     /// Another server knows the register of this epoch. If nobody tells it in time it is read by a
     /// round: what told the voters and this server that it was chosen may be lost.
     pub(super) fn heard_of(&mut self, now_ms: u64, epoch: Epoch) {

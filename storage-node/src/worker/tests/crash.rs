@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use common::durability::Sync;
 use common::failure::FailureCode;
 use common::ids::Epoch;
 
@@ -15,11 +16,24 @@ use crate::files::{Fs, MemFs, PowerCut};
 /// Writes of one run.
 const WRITES: u64 = 14;
 
+/// At which level records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// Each second one with `sync: always`, the others with `everysec`.
+    Always,
+    /// `everysec`.
+    EverySecond,
+    /// `none`.
+    None,
+}
+
 /// What clients were told.
 #[derive(Default)]
 struct Told {
-    /// Acknowledged with `sync: always`.
-    always: Vec<u64>,
+    /// Acknowledged at any level.
+    any: Vec<u64>,
+    /// Acknowledged with `sync: always`, or behind which the log was synced.
+    sure: Vec<u64>,
     /// Increments with `sync: always` that were answered, with their answers.
     added: Vec<(Request, i64)>,
     /// So many writes were sent, in the order of their numbers.
@@ -38,22 +52,34 @@ fn bytes(number: u64) -> Vec<u8> {
 }
 
 /// Writes until the power is cut, flushing now and then.
-fn write(node: &mut Node, client: &mut Client, told: &mut Told) {
+fn write(node: &mut Node, client: &mut Client, level: Level, told: &mut Told) {
     for number in 0..WRITES {
         if node.disk.is_cut() {
             return;
         }
         let request = set(&key(number), bytes(number));
-        let request = if number % 2 == 1 { request.always() } else { request };
+        let always = level == Level::Always && number % 2 == 1;
+        let request = match level {
+            Level::Always if always => request.always(),
+            Level::None => request.with(|head| head.sync = Sync::None),
+            Level::Always | Level::EverySecond => request,
+        };
         told.sent = number + 1;
         let [id] = node.turn(client, [request]);
-        if number % 2 == 1 {
+        if !always {
+            if client.answer(id) != DONE {
+                assert!(node.disk.is_cut(), "without a reason");
+                return;
+            }
+            told.any.push(number);
+        } else {
             node.try_sync();
             if client.answer(id) != DONE {
                 assert!(node.disk.is_cut(), "without a reason");
                 return;
             }
-            told.always.push(number);
+            told.any.push(number);
+            told.sure.push(number);
             let request = add("counter", 3).always();
             let [id] = node.turn(client, [request.clone()]);
             node.try_sync();
@@ -67,13 +93,16 @@ fn write(node: &mut Node, client: &mut Client, told: &mut Told) {
         if number % 4 == 3 {
             node.tick();
             node.try_sync();
+            if node.core.shared.log.durable() == node.core.shared.log.appended() {
+                told.sure.clone_from(&told.any);
+            }
             node.run_flush_thread();
         }
     }
 }
 
 /// Looks at what is there after the restart.
-fn check(node: &mut Node, told: &Told, story: &str) {
+fn check(node: &mut Node, told: &Told, mode: PowerCut, story: &str) {
     let mut client = node.connect();
     let mut there = Vec::new();
     for number in 0..told.sent {
@@ -86,7 +115,9 @@ fn check(node: &mut Node, told: &Told, story: &str) {
             }
         }
     }
-    for number in &told.always {
+    // What the kernel wrote back by itself is as good as synced.
+    let kept = if matches!(mode, PowerCut::KeepAll) { &told.any } else { &told.sure };
+    for number in kept {
         assert!(there.contains(number), "{story}: {number} of {there:?} is lost (I1)");
     }
     // What is lost is the end: nothing that came before something that is there.
@@ -104,44 +135,57 @@ fn check(node: &mut Node, told: &Told, story: &str) {
     assert!(sum == acknowledged || sum == acknowledged + 3, "{story}: {sum}, {acknowledged}");
 }
 
-fn mode(cut: u64) -> PowerCut {
-    match cut % 3 {
-        0 => PowerCut::LoseUnsynced,
-        1 => PowerCut::TornSectors(cut),
-        _ => PowerCut::KeepAll,
-    }
-}
-
 fn promised(node: &Node) -> Epoch {
     let lane = super::node::lane(0);
     node.core.shared.life.promises.get(&lane).copied().unwrap_or_default()
 }
 
-#[test]
-fn a_power_cut_at_any_sync_of_the_node_loses_no_promised_write_and_no_promise() {
-    for cut in 1.. {
-        let setup = Setup { memtable_bytes: 0, segment_bytes: 8 << 10, ..Setup::default() };
-        let mut node = Node::new(setup);
-        // As far as it has come, another process start knows it.
-        node = node.restart_after_kill();
-        let (life, promise) = (node.core.shared.life.life, promised(&node));
-        node.disk.faults_below(Path::new("/"));
-        node.disk.cut_power_at_sync(node.disk.syncs() + cut);
-        let mut client = node.connect();
-        let mut told = Told::default();
-        write(&mut node, &mut client, &mut told);
-        let is_cut = node.disk.is_cut();
-        let mode = mode(cut);
-        let story = format!("cut at sync {cut}, {mode:?}");
-        let mut node = node.restart_after_power_cut(mode);
-        assert!(node.core.shared.life.life > life, "{story}: a process start is a new one");
-        assert!(promised(&node) >= promise, "{story}: a promise fell");
-        check(&mut node, &told, &story);
-        if !is_cut {
-            assert!(cut > 30, "there were enough syncs to cut at: {cut}");
-            return;
+/// Cuts the power at each sync of the script, at each level.
+fn sweep(mode: fn(u64) -> PowerCut) {
+    for (level, enough) in [(Level::Always, 30), (Level::EverySecond, 15), (Level::None, 15)] {
+        for cut in 1.. {
+            if !cut_at(cut, level, mode(cut)) {
+                assert!(cut > enough, "{level:?}: there were enough syncs to cut at: {cut}");
+                break;
+            }
         }
     }
+}
+
+/// Runs the script once; whether there were so many syncs.
+fn cut_at(cut: u64, level: Level, mode: PowerCut) -> bool {
+    let setup = Setup { memtable_bytes: 0, segment_bytes: 8 << 10, ..Setup::default() };
+    let mut node = Node::new(setup);
+    // As far as it has come, another process start knows it.
+    node = node.restart_after_kill();
+    let (life, promise) = (node.core.shared.life.life, promised(&node));
+    node.disk.faults_below(Path::new("/"));
+    node.disk.cut_power_at_sync(node.disk.syncs() + cut);
+    let mut client = node.connect();
+    let mut told = Told::default();
+    write(&mut node, &mut client, level, &mut told);
+    let is_cut = node.disk.is_cut();
+    let story = format!("{level:?}, cut at sync {cut}, {mode:?}");
+    let mut node = node.restart_after_power_cut(mode);
+    assert!(node.core.shared.life.life > life, "{story}: a process start is a new one");
+    assert!(promised(&node) >= promise, "{story}: a promise fell");
+    check(&mut node, &told, mode, &story);
+    is_cut
+}
+
+#[test]
+fn a_power_cut_at_any_sync_that_loses_all_unsynced_breaks_no_promise() {
+    sweep(|_| PowerCut::LoseUnsynced);
+}
+
+#[test]
+fn a_power_cut_at_any_sync_that_tears_what_is_unsynced_breaks_no_promise() {
+    sweep(PowerCut::TornSectors);
+}
+
+#[test]
+fn a_power_cut_at_any_sync_that_keeps_everything_breaks_no_promise() {
+    sweep(|_| PowerCut::KeepAll);
 }
 
 /// A node whose log has several segments and two streams, nothing of them in the group's file.

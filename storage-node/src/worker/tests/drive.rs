@@ -97,6 +97,7 @@ impl Node {
     /// One turn of the worker.
     pub(super) fn core_turn<T>(&mut self, what: impl FnOnce(&mut Core) -> T) -> T {
         self.core.begin_turn();
+        self.step.apply(&mut self.core.wall_ms);
         let done = what(&mut self.core);
         self.core.end_turn();
         self.send();

@@ -22,13 +22,13 @@ fn two() -> Setup {
 }
 
 /// The other server's term.
-fn term(node: &Node) -> Term {
+pub(super) fn term(node: &Node) -> Term {
     let leader = node.register(0).unwrap().leader(ServerIndex(1)).unwrap();
     Term { lane: lane(1), since: leader.since }
 }
 
 /// A record of the other server's stream; the first begins it.
-fn record(term: Term, lsn: u64) -> Vec<u8> {
+pub(super) fn record(term: Term, lsn: u64) -> Vec<u8> {
     let head = LogHead {
         stream: Stream { lane: term.lane, epoch: term.since },
         lsn: Lsn(lsn),
@@ -48,7 +48,7 @@ fn record(term: Term, lsn: u64) -> Vec<u8> {
 
 impl Node {
     /// The other server sends these records of its lane.
-    fn hear_records(&mut self, bodies: &[Vec<u8>]) {
+    pub(super) fn hear_records(&mut self, bodies: &[Vec<u8>]) {
         let term = term(self);
         let life = self.core.shared.life.life;
         let records = Records { term, life, spans: Vec::new(), official: Lsn(0), confirmed: None };
@@ -60,7 +60,7 @@ impl Node {
     }
 
     /// A link to the other server, as that server sees it.
-    fn link(&mut self) -> Client {
+    pub(super) fn link(&mut self) -> Client {
         let client = self.connect();
         self.core.links.add(other(), 0, 1, std::rc::Rc::clone(&client.peer));
         client

@@ -7,6 +7,7 @@
 
 mod answer;
 mod client;
+mod clock;
 mod compacting;
 mod control;
 mod crash;
@@ -18,6 +19,7 @@ mod flushing;
 mod follower;
 mod gate;
 mod groups;
+mod kept;
 mod node;
 mod order;
 mod other;
@@ -26,6 +28,7 @@ mod recovery;
 mod refusals;
 mod register;
 mod request;
+mod stopped;
 mod two_servers;
 mod walks;
 mod weak;

@@ -27,6 +27,7 @@ use crate::topology::open_groups;
 use crate::worker::group::Group;
 use crate::worker::lead::LeadLane;
 use crate::worker::tests::client::{Client, Thread};
+use crate::worker::tests::clock::WallStep;
 use crate::worker::tests::control::{ControlFile, ControlThread};
 use crate::worker::tests::gate::Gate;
 use crate::worker::tests::request::CLUSTER;
@@ -81,6 +82,8 @@ pub(super) struct Node {
     /// Of the machine.
     boot: u32,
     pub(super) thread: Rc<Thread>,
+    /// Of its wall clock.
+    pub(super) step: WallStep,
 }
 
 /// What outlives a process.
@@ -159,8 +162,8 @@ impl Node {
         let dedup = replayed.dedup.into_iter().next().unwrap();
         let started = Started { groups: groups.into_values().collect(), dedup, hlc: replayed.hlc };
         let core = Core::new(0, shared, started);
-        let walks_wait = false;
-        Ok(Self { gate, control, core, disk, synced, work, walks_wait, setup, boot, thread })
+        let (walks_wait, step) = (false, WallStep::default());
+        Ok(Self { gate, control, core, disk, synced, work, walks_wait, setup, boot, thread, step })
     }
 
     /// A client that passed the handshake.

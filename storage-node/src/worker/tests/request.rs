@@ -123,6 +123,13 @@ fn write(name: &str, action: Action<'_>) -> Request {
     Request::new(&Op::Write(write))
 }
 
+/// Stores a string that lives so long.
+pub(super) fn set_for(name: &str, ms: u64) -> Request {
+    let mut write = Write::put(string(name), b"v", true);
+    write.expiry = Expiry::After(ms);
+    Request::new(&Op::Write(write))
+}
+
 /// Adds to a number.
 pub(super) fn add(name: &str, delta: i64) -> Request {
     write(name, Action::Add { delta, style: AddStyle::Strict })
