@@ -74,13 +74,14 @@ impl FlushTurn {
         if let Some((worker, _)) = views().find(|(_, view)| view.retry) {
             return Some((worker, FlushWhy::Retry));
         }
-        if short {
-            let (worker, view) = views().max_by_key(|(_, view)| view.largest)?;
-            return (view.largest > 0).then_some((worker, FlushWhy::Memory));
+        // Before memory: writers who keep memory short for ever would let the log grow for ever. What
+        // holds it back is flushed only once in so much log, so memory hardly waits for it.
+        let oldest = views().filter_map(|(worker, view)| Some((view.oldest?, worker))).min();
+        if let Some((_, worker)) = oldest.filter(|(oldest, _)| too_far(*oldest)) {
+            return Some((worker, FlushWhy::Log));
         }
-        let pins = views().filter_map(|(worker, view)| Some((view.oldest?, worker)));
-        let (oldest, worker) = pins.min()?;
-        too_far(oldest).then_some((worker, FlushWhy::Log))
+        let (worker, view) = views().max_by_key(|(_, view)| view.largest).filter(|_| short)?;
+        (view.largest > 0).then_some((worker, FlushWhy::Memory))
     }
 
     /// The flush ended, or there was nothing to flush.
@@ -132,7 +133,18 @@ mod tests {
         turn.end();
         turn.show(1, view(5, Some((8, 0))));
         assert_eq!(turn.take(1, false, too_far), None);
-        assert_eq!(turn.take(0, true, too_far), Some(FlushWhy::Memory), "memory counts more");
+        assert_eq!(turn.take(0, true, too_far), Some(FlushWhy::Memory));
+    }
+
+    /// Memtables grow in blocks: among many of one size some might never be the largest.
+    #[test]
+    fn memory_that_stays_short_does_not_let_the_log_grow() {
+        let mut turn = turn([view(50, Some((7, 0))), view(5, Some((3, 9)))]);
+        let too_far = |mark: Mark| mark < (4, 0);
+        assert_eq!(turn.take(1, true, too_far), Some(FlushWhy::Log));
+        turn.end();
+        turn.show(1, view(5, Some((4, 0))));
+        assert_eq!(turn.take(0, true, too_far), Some(FlushWhy::Memory));
     }
 
     #[test]

@@ -25,8 +25,8 @@ const HELD_MS_MAX: u64 = 1_000;
 const MEASURE: Duration = Duration::from_millis(10);
 
 impl Core {
-    /// Begins a flush if it is this worker's turn: of its largest memtable when memory is short, of the
-    /// one that holds back the oldest part of a log that grew too long. What failed is tried again if
+    /// Begins a flush if it is this worker's turn: of the memtable that holds back the oldest part of a
+    /// log that grew too long, or of its largest one when memory is short. What failed is tried again if
     /// `retry`.
     pub(super) fn plan_flush(&mut self, retry: bool) {
         // A flush needs room; without any it would only fail.
