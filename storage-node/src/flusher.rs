@@ -80,7 +80,7 @@ pub(crate) fn start(
 fn flush(group: LogicGroup, job: FlushJob, shared: &Shared, workers: &[Sender<Message>]) {
     let started = rt::clock::now();
     let bytes = job.memory_bytes();
-    shared.memory.flush_began(bytes);
+    shared.memory.flush_began();
     let mut looked = started;
     let done = job.run_watched(|bytes| {
         let now = rt::clock::now();

@@ -235,7 +235,7 @@ impl Log {
     #[must_use]
     pub fn before_end(&self, bytes: u64) -> LogPosition {
         let end = self.appended();
-        if end.offset >= bytes + HEADER_BYTES {
+        if end.offset >= bytes.saturating_add(HEADER_BYTES) {
             return LogPosition::new(end.segment, end.offset - bytes);
         }
         let mut left = bytes.saturating_sub(end.offset);

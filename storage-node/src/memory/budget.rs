@@ -9,14 +9,15 @@ use crate::memory::{Drain, FlushTurn, FlushView, FlushWhy, Marks};
 /// Copies of other servers' records are taken until memtables exceed the budget by this part of it: who
 /// takes none for a second leaves R, so clients wait first.
 const COPIES_PART: usize = 8;
+/// Reclaim leaves this part of the budget to writers.
+const RESERVED_PART: usize = 8;
 
 /// The memory of all memtables of the node.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     marks: Marks,
     workers: Vec<Used>,
-    /// Bytes of the memtable that is being flushed, and of them what is in the file.
-    frozen: AtomicUsize,
+    /// Bytes of the memtable that is being flushed that are in the file.
     flushed: AtomicUsize,
     /// Most bytes of one group.
     largest_group: AtomicUsize,
@@ -44,7 +45,6 @@ impl MemoryBudget {
         Self {
             marks: Marks::new(budget),
             workers: (0..workers).map(|_| Used::default()).collect(),
-            frozen: AtomicUsize::new(0),
             flushed: AtomicUsize::new(0),
             largest_group: AtomicUsize::new(0),
             drain: AtomicU64::new(drain.rate()),
@@ -87,15 +87,13 @@ impl MemoryBudget {
 
     /// The worker that had the turn measured its memtables after the flush; or nothing was flushed.
     pub(crate) fn end_flush(&self) {
-        self.frozen.store(0, Ordering::Relaxed);
         self.flushed.store(0, Ordering::Relaxed);
         self.turn().end();
     }
 
-    /// The flush thread begins with a memtable of so many bytes.
-    pub(crate) fn flush_began(&self, bytes: usize) {
+    /// The flush thread begins with a memtable.
+    pub(crate) fn flush_began(&self) {
         self.flushed.store(0, Ordering::Relaxed);
-        self.frozen.store(bytes, Ordering::Relaxed);
     }
 
     /// So many bytes more of it are in the file.
@@ -123,6 +121,12 @@ impl MemoryBudget {
         let (part, of) = if all == 0 { (1, self.workers.len() as u64) } else { (waiting, all) };
         let share = u128::from(rate) * u128::from(part) / u128::from(of.max(1));
         Some(u64::try_from(share).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// Whether what can wait should leave the rest of the budget to writers.
+    pub(crate) fn is_tight(&self) -> bool {
+        let budget = self.marks.budget();
+        self.used() > budget - budget / RESERVED_PART
     }
 
     /// Whether nothing more may be read from clients until a flush ends.
@@ -188,7 +192,7 @@ mod tests {
         let memory = MemoryBudget::new(8_000, 1);
         memory.measured(0, 3_900, view(3_900));
         assert!(memory.rate(0, 0).is_some());
-        memory.flush_began(3_900);
+        memory.flush_began();
         memory.flush_went_on(1_500, Duration::from_millis(10));
         assert_eq!(memory.rate(0, 0), None, "2,400 of 3,750 wait");
         memory.grew(0, 4_200);

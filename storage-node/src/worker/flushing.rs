@@ -80,6 +80,8 @@ impl Core {
             self.shared.flusher.send(Work::Drop(garbage));
             if let Some(reason) = group.store.stopped().map(str::to_owned) {
                 group.stop(&reason);
+                // Its memory counts no more; that of the other groups can be freed.
+                self.shared.memory.flush_succeeded(true);
             }
         }
         self.publish_needed();

@@ -1,7 +1,6 @@
 //! The regular duties of a worker: what metrics show, and how far the log may be released. Flushes are in
 //! `flushing`, what is done in slices in `reclaim`.
 
-use crate::binlog::LogPosition;
 use crate::flusher::Work;
 use crate::worker::core::Core;
 use crate::worker::group::Group;
@@ -63,8 +62,12 @@ impl Core {
         // others lead, nobody says how much that is.
         let (me, first) = (self.shared.node, log.first());
         let elsewhere = self.groups.values().filter_map(|g| g.not_durable_elsewhere(me, first));
+        // One whose disk hangs must not fill this one's: what is kept for it is what is kept for one
+        // that is away.
+        let longest = log.before_end(retention.keep_bytes);
+        let elsewhere = elsewhere.min().map(|from| from.max(longest));
         let needed = needed.min(log.before_end(LOG_KEPT_BYTES));
-        let needed = elsewhere.fold(needed, LogPosition::min);
+        let needed = elsewhere.map_or(needed, |from| needed.min(from));
         if let Some(upto) = self.shared.needed.publish(self.index, needed) {
             self.shared.flusher.send(Work::Release(upto));
         }

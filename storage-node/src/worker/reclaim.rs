@@ -60,8 +60,12 @@ pub(super) fn with_slice<T>(
 
 impl Core {
     /// One slice of reclaim, which goes on with the group behind the one that the last slice ended in.
-    /// Returns whether there may be more to do now.
+    /// Returns whether there may be more to do now. Tombstones take memory until they are flushed, so
+    /// there is nothing to do while that is short or cannot be flushed.
     pub(crate) fn reclaim_slice(&mut self) -> bool {
+        if self.shared.memory.is_tight() || self.shared.write_refusal().is_some() {
+            return false;
+        }
         let (now_ms, next) = (self.now_ms(), self.reclaim_next);
         let order = self.groups.range(next..).chain(self.groups.range(..next));
         // Most of the time none has.

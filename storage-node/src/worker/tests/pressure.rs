@@ -1,13 +1,16 @@
 //! Memory that is short: answers of writes wait, reads and evaluation do not.
 
+use std::time::Duration;
+
 use common::durability::Acks;
 use common::failure::FailureCode;
 use common::ids::LogicGroup;
+use rt::clock;
 
 use super::answer::{Answer, DONE, value};
 use super::client::Client;
 use super::node::{Node, Setup};
-use super::request::{get, get_start, set};
+use super::request::{get, get_start, set, set_for};
 use crate::memory::FlushView;
 use crate::worker::Core;
 
@@ -120,4 +123,27 @@ fn one_flush_at_a_time_in_the_node_whoever_has_the_turn() {
     assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
     shared.memory.measured(0, BUDGET, view);
     assert!(shared.memory.take_turn(0, |_| true).is_some(), "it was given back");
+}
+
+/// Its tombstones take memory that nothing could free.
+#[test]
+fn reclaim_rests_while_the_disk_is_full_or_memory_is_tight() {
+    let mut node = Node::new(Setup { memtable_bytes: BUDGET, ..Setup::default() });
+    let mut client = node.connect();
+    let [write] = node.turn(&mut client, [set_for("gone", 1)]);
+    assert_eq!(client.answer(write), DONE);
+    let is_due = |node: &mut Node| node.group(0).store.has_reclaim(clock::wall_ms());
+    while !is_due(&mut node) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    node.core.shared.set_disk_full(true);
+    node.core_turn(Core::reclaim_slice);
+    assert!(is_due(&mut node));
+    node.core.shared.set_disk_full(false);
+    node.core.shared.memory.measured(0, BUDGET, FlushView::default());
+    node.core_turn(Core::reclaim_slice);
+    assert!(is_due(&mut node));
+    node.core.shared.memory.measured(0, 0, FlushView::default());
+    node.core_turn(Core::reclaim_slice);
+    assert!(!is_due(&mut node));
 }
