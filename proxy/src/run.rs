@@ -35,7 +35,9 @@ pub fn run(args: ProxyArgs) -> Result<(), StartError> {
     let (workers, threads) = start_workers(&shared, &stop)?;
     let admin = admin::start(args.admin, Arc::clone(&shared), workers.clone(), stop.clone())?;
     tracing::info!(listen = %listen, admin = %admin.address, "proxy started");
-    let guard = watch(&args, &shared, &workers)?;
+    let options = WatchOptions::new(clock::wall_ms);
+    let guard = config::watch(&args.topology, shared.topology.clone(), options)
+        .map_err(|e| StartError::System("cannot watch the topology file", e))?;
     wait(&args, listener, &shared, workers, stopper, stop)?;
     drop(guard);
     for thread in threads {
@@ -79,25 +81,23 @@ fn shared(
 type Workers = (Vec<mpsc::Sender<Message>>, Vec<JoinHandle<()>>);
 
 fn start_workers(shared: &Arc<Shared>, stop: &Stop) -> Result<Workers, StartError> {
-    let (mut senders, mut threads) = (Vec::new(), Vec::new());
-    for index in 0..shared.workers() {
-        let (sender, inbox) = thread::inbox(INBOX);
+    let (senders, inboxes): (Vec<_>, Vec<_>) =
+        (0..shared.workers()).map(|_| thread::inbox(INBOX)).unzip();
+    // Before any of them runs: the first one may adopt a topology from a node as soon as it does,
+    // and whoever is not told then goes by the old one until the next.
+    tell_of_topologies(shared, senders.clone());
+    let mut threads = Vec::new();
+    for (index, inbox) in inboxes.into_iter().enumerate() {
         let (shared, stop) = (Arc::clone(shared), stop.clone());
         let main = move || worker::run(index, shared, inbox, stop);
         let started = thread::spawn(&format!("worker-{index}"), main);
         threads.push(started.map_err(|e| StartError::System("cannot start a worker", e))?);
-        senders.push(sender);
     }
     Ok((senders, threads))
 }
 
-/// Follows the topology file; a change reaches every worker.
-fn watch(
-    args: &ProxyArgs,
-    shared: &Arc<Shared>,
-    workers: &[mpsc::Sender<Message>],
-) -> Result<config::WatchGuard, StartError> {
-    let workers = workers.to_vec();
+/// A change of the topology reaches every worker.
+fn tell_of_topologies(shared: &Shared, workers: Vec<mpsc::Sender<Message>>) {
     shared.topology.subscribe(move |_| {
         for worker in &workers {
             // A full inbox means a worker that is thousands of clients behind; it reads the
@@ -105,9 +105,6 @@ fn watch(
             drop(worker.blocking_send(Message::Topology));
         }
     });
-    let options = WatchOptions::new(clock::wall_ms);
-    config::watch(&args.topology, shared.topology.clone(), options)
-        .map_err(|e| StartError::System("cannot watch the topology file", e))
 }
 
 /// Accepts on this thread until somebody asks the process to stop.
@@ -132,4 +129,51 @@ fn wait(
         stopper.stop();
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A topology of so many servers that nobody runs.
+    fn topology(epoch: u64, servers: usize) -> Topology {
+        let server = |n| format!("  a{n}: {{ address: \"127.0.0.1:{n}\", admin: \"h:{n}\" }}\n");
+        let servers: String = (1..=servers).map(server).collect();
+        let text = format!(
+            "format: 1\ncluster: demo\nepoch: {epoch}\nlogic_groups: 61\nservers:\n{servers}voters: \
+             [a1]\nphysical_groups:\n  a: {{ servers: [a1], logic_groups: \"0-60\" }}\n"
+        );
+        Topology::parse(&text).unwrap()
+    }
+
+    fn nodes(worker: &mpsc::Sender<Message>) -> usize {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        assert!(worker.blocking_send(Message::Status(sender)).is_ok());
+        answer.blocking_recv().unwrap().nodes.len()
+    }
+
+    #[test]
+    fn workers_hear_of_a_topology_that_is_adopted_as_soon_as_they_run() {
+        let options = Options {
+            id: "p".to_owned(),
+            topology_file: "t.yaml".to_owned(),
+            secret: None,
+            fastdht_package_max: 1 << 20,
+            deadline_ms: 5_000,
+            connections_max: 1,
+        };
+        let handle = TopologyHandle::new(topology(1, 1), "t.yaml", 0);
+        let shared = Shared::new(options, handle, ([127, 0, 0, 1], 0).into(), 1 << 20, 2);
+        let shared = Arc::new(shared);
+        let (stopper, stop) = stop::pair();
+        let (workers, threads) = start_workers(&shared, &stop).unwrap();
+        // They have begun, with the topology of the file.
+        assert_eq!(workers.iter().map(nodes).collect::<Vec<_>>(), [1, 1]);
+        shared.topology.adopt(topology(2, 2), "node a1", 0).unwrap();
+        assert_eq!(workers.iter().map(nodes).collect::<Vec<_>>(), [2, 2]);
+        stopper.stop();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    }
 }
