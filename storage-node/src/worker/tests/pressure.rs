@@ -1,7 +1,5 @@
 //! Memory that is short: answers of writes wait, reads and evaluation do not.
 
-use std::time::Duration;
-
 use common::durability::Acks;
 use common::failure::FailureCode;
 use common::ids::LogicGroup;
@@ -134,7 +132,7 @@ fn reclaim_rests_while_the_disk_is_full_or_memory_is_tight() {
     assert_eq!(client.answer(write), DONE);
     let is_due = |node: &mut Node| node.group(0).store.has_reclaim(clock::wall_ms());
     while !is_due(&mut node) {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::yield_now();
     }
     node.core.shared.set_disk_full(true);
     node.core_turn(Core::reclaim_slice);
