@@ -212,19 +212,31 @@ pub fn send(pid: i32, signal: Signal) {
     kill_process(pid, signal).ok();
 }
 
+/// Holds a process still, and waits until all its threads stand: on a busy machine they run on for many
+/// milliseconds after the signal, and answer.
+#[track_caller]
+pub fn hold(pid: i32) {
+    send(pid, Signal::STOP);
+    wait_until(&format!("process {pid} stands still"), Duration::from_secs(20), || {
+        thread_states(pid).is_some_and(|states| states.iter().all(|state| *state == 'T'))
+    });
+}
+
+/// The state of each thread of a process as the kernel shows it, proc_pid_stat(5); `None` when it ended.
+fn thread_states(pid: i32) -> Option<Vec<char>> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let state = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // Behind the name, which is in parentheses and may contain any character.
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+    };
+    Some(threads.flatten().filter_map(state).collect())
+}
+
 /// Whether a process runs. One that ended and that nobody has waited for does not; one whose first
 /// thread has ended before the others does, and still holds its ports and files.
 pub fn is_alive(pid: i32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return false;
-    };
-    let runs = |thread: std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The state is the first letter behind the name, which is in parentheses and may hold anything.
-        let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-        !state.is_empty() && !state.starts_with(['Z', 'X'])
-    };
-    threads.flatten().any(runs)
+    thread_states(pid).is_some_and(|states| states.iter().any(|state| !matches!(state, 'Z' | 'X')))
 }
 
 /// Resident memory of a process, in KiB.

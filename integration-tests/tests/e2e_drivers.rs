@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harness::process::{is_alive, send};
+use harness::process::{hold, is_alive, send};
 use harness::resp::encode;
 use harness::wait::now;
 use harness::{Options, Resp, TestCluster, Value, wait_until};
@@ -55,18 +55,6 @@ fn memory(pid: i32, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     let kib = line.trim_start_matches(':').trim().trim_end_matches(" kB");
     kib.parse::<u64>().unwrap() << 10
-}
-
-/// Holds a process still. It does so only when all its threads have noticed.
-#[track_caller]
-fn hold(pid: i32) {
-    send(pid, Signal::STOP);
-    let stopped = |thread: std::io::Result<std::fs::DirEntry>| {
-        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
-        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
-    };
-    let all = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(stopped);
-    wait_until("all threads stand still", SOON, all);
 }
 
 fn open_files(pid: i32) -> usize {

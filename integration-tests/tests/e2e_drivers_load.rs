@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harness::process::send;
+use harness::process::{hold, send};
 use harness::resp::encode;
 use harness::wait::now;
 use harness::{Options, Resp, TestCluster, Value, wait_until};
@@ -144,18 +144,6 @@ fn a_hot_key_whose_writes_wait_for_the_disk_stays_readable() {
         wait_until("the writers went on", SOON, || count(written) > before);
     });
     assert!(c.call(&["GET", "hot"]).text().starts_with("of writer "));
-}
-
-/// Holds a process still. It does so only when all its threads have noticed.
-#[track_caller]
-fn hold(pid: i32) {
-    send(pid, Signal::STOP);
-    let stopped = |thread: std::io::Result<std::fs::DirEntry>| {
-        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
-        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
-    };
-    let all = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(stopped);
-    wait_until("all threads stand still", SOON, all);
 }
 
 /// Asserts that an answer of a node that is away says so, naming group and server.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::chaos::alone;
 use harness::load::keys;
 use harness::lone::LoneProxy;
-use harness::process::send;
+use harness::process::{hold, send};
 use harness::{Load, Options, Resp, TestCluster, wait_for, wait_until};
 use rustix::process::Signal;
 
@@ -143,12 +143,12 @@ fn a_leader_that_is_stopped_for_ten_seconds_answers_nothing_old_when_it_wakes_up
     load.take_longest();
     // Reads wait in the sockets of a1, and their proxy does not learn who leads now.
     let a1 = cluster.pid("a1").unwrap();
-    send(a1, Signal::STOP);
+    hold(a1);
     for (other, key) in others.iter_mut().zip(&led) {
         other.send(&["GET", key]);
     }
     load.run_for(Duration::from_millis(100));
-    send(other.running.pid(), Signal::STOP);
+    hold(other.running.pid());
     load.run_for(Duration::from_secs(10));
     for key in &led {
         assert_eq!(resp.call(&["SET", key, "new"]), "OK", "{key} is led by another server");
