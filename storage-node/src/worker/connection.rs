@@ -180,6 +180,7 @@ fn take_requests(
             Decoded::Frame(frame, length) => (frame, length),
             Decoded::Incomplete(length) => return Ok(Taken::All(length)),
         };
+        core.frames += 1;
         match frame.kind {
             FrameType::Request => core.execute(sender, frame.id, frame.body),
             FrameType::Peer if peer.role == Role::Node => {

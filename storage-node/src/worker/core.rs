@@ -27,7 +27,7 @@ use crate::worker::group::{Group, OpenedGroup};
 use crate::worker::lead::{Held, LeadLane, ParkedRequest, Service, WaitingAnswer};
 use crate::worker::links::Links;
 use crate::worker::peer::Peer;
-use crate::worker::reclaim::SLICE_STEPS;
+use crate::worker::slices::SLICE_STEPS;
 use crate::worker::start::{self, Started};
 use crate::worker::turn::Turn;
 use crate::worker::walk::Walks;
@@ -69,6 +69,8 @@ pub(crate) struct Core {
     pub(super) compact_next_ms: u64,
     /// Scans and counts that are not finished.
     pub(super) walks: Walks,
+    /// Requests and messages of peers that have arrived.
+    pub(super) frames: u64,
     /// Most steps of a slice.
     pub(super) slice_steps: usize,
     /// When the memtables were measured last.
@@ -120,6 +122,7 @@ impl Core {
             reclaim_next: LogicGroup::default(),
             compact_next_ms: 0,
             walks: Walks::default(),
+            frames: 0,
             slice_steps: SLICE_STEPS,
             measured: clock::now(),
             pace: Pace::default(),

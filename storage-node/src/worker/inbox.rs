@@ -21,7 +21,7 @@ use crate::worker::core::Core;
 use crate::worker::dial::{self, Dialing};
 use crate::worker::flushing::PACE_STEP;
 use crate::worker::group::OpenedGroup;
-use crate::worker::reclaim;
+use crate::worker::slices;
 use crate::worker::status::{DigestAsk, GroupStatus};
 
 /// How often flushes, expiry and back-pressure are looked at.
@@ -127,7 +127,7 @@ pub(crate) async fn run(
     });
     tokio::task::spawn_local(follow_log(Rc::clone(&worker)));
     tokio::task::spawn_local(follow_timers(Rc::clone(&worker)));
-    tokio::task::spawn_local(reclaim::follow(Rc::clone(&worker)));
+    tokio::task::spawn_local(slices::follow(Rc::clone(&worker)));
     dial::follow_topology(&worker);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -119,6 +119,11 @@ impl Peer {
         out.buffer.clear();
     }
 
+    /// Whether the connection is over or lost: nobody hears an answer.
+    pub(super) fn is_gone(&self) -> bool {
+        self.out.borrow().broken
+    }
+
     /// Whether the peer should read some of its answers first.
     pub(super) fn is_full(&self) -> bool {
         self.unsent() > UNSENT_BYTES_MAX
