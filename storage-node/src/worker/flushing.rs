@@ -120,6 +120,7 @@ impl Core {
         let now = clock::now();
         if now.duration_since(self.measured) >= MEASURE {
             self.measure_memtables();
+            self.shared.memory.look(clock::boot_ms());
             self.plan_flush(false);
             self.start_flushes();
         }

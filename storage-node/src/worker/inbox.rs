@@ -28,8 +28,6 @@ use crate::worker::status::{DigestAsk, GroupStatus};
 pub const TICK: Duration = Duration::from_millis(50);
 /// How often the protocol's timers are looked at.
 const TIMERS: Duration = Duration::from_millis(10);
-/// How often a reader that waits for memory looks whether there is some.
-const FULL_STEP: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for the log at most, and between two looks.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -95,18 +93,6 @@ impl Worker {
         };
         self.flush_touched();
         done
-    }
-
-    /// Returns when there is memory for what a client might send, or writes are refused anyway. Writers
-    /// are slowed so that memory does not run out; this is for those that do not wait for answers.
-    pub(crate) async fn memory(&self) {
-        let is_full = || self.shared.memory.is_full() && self.shared.write_refusal().is_none();
-        if is_full() {
-            metrics::counter!("fdht_node_memory_full_total").increment(1);
-        }
-        while is_full() {
-            tokio::time::sleep(FULL_STEP).await;
-        }
     }
 }
 

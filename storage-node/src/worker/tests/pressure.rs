@@ -1,5 +1,7 @@
 //! Memory that is short: answers of writes wait, reads and evaluation do not.
 
+use std::time::Duration;
+
 use common::durability::Acks;
 use common::failure::FailureCode;
 use common::ids::LogicGroup;
@@ -7,10 +9,11 @@ use rt::clock;
 
 use super::answer::{Answer, DONE, value};
 use super::client::Client;
+use super::gate::WAIT_MAX;
 use super::node::{Node, Setup};
 use super::request::{get, get_start, set, set_for};
 use crate::memory::FlushView;
-use crate::worker::Core;
+use crate::worker::{Core, connection};
 
 const BUDGET: usize = 256 << 10;
 
@@ -96,6 +99,52 @@ fn writes_are_refused_while_memory_is_full_and_flushes_fail() {
     node.core.shared.memory.flush_succeeded(true);
     let [write] = node.turn(&mut client, [set("k", "2")]);
     assert_ne!(client.answer(write), Answer::Failed(FailureCode::DiskFull));
+}
+
+/// The disk may hang: a sync or a flush neither ends nor fails.
+#[test]
+fn writes_are_refused_while_memory_stays_full_and_reads_go_on() {
+    let (mut node, mut client) = full();
+    let [write] = node.turn(&mut client, [set("k", vec![1; BUDGET])]);
+    let memory = |node: &Node, now_ms| node.core.shared.memory.look(now_ms);
+    memory(&node, 1);
+    let [next] = node.turn(&mut client, [set("l", "1")]);
+    assert_ne!(client.answer(next), Answer::Failed(FailureCode::Busy), "not yet");
+    memory(&node, 10_000);
+    let [refused, read] = node.turn(&mut client, [set("l", "2"), get("l")]);
+    assert_eq!(client.answer(refused), Answer::Failed(FailureCode::Busy));
+    assert!(client.failure(refused).detail.contains("memory is full"));
+    assert_eq!(client.answer(read), value("1"));
+    for _ in 0..2 {
+        node.sync();
+        node.run_flush_thread();
+    }
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE);
+    let [write] = node.turn(&mut client, [set("l", "3")]);
+    assert_eq!(client.answer(write), DONE, "there is room again");
+}
+
+#[test]
+fn a_connection_is_read_when_there_is_memory_or_writes_are_refused() {
+    let node = Node::new(Setup { memtable_bytes: BUDGET, ..Setup::default() });
+    let memory = &node.core.shared.memory;
+    let use_bytes = |bytes| memory.measured(0, bytes, FlushView::default());
+    let waits_until = |change: &dyn Fn()| {
+        use_bytes(2 * BUDGET);
+        node.thread.run(async {
+            let mut waiting = std::pin::pin!(connection::memory(&node.core.shared));
+            let waited = tokio::time::timeout(Duration::ZERO, waiting.as_mut()).await;
+            assert!(waited.is_err(), "memory is full");
+            change();
+            tokio::time::timeout(WAIT_MAX, waiting).await.unwrap();
+        });
+    };
+    waits_until(&|| use_bytes(BUDGET));
+    waits_until(&|| node.core.shared.set_disk_full(true));
+    node.core.shared.set_disk_full(false);
+    waits_until(&|| [1, 10_000].into_iter().for_each(|now_ms| memory.look(now_ms)));
+    node.thread.run(connection::memory(&node.core.shared));
 }
 
 /// Nothing could ever make room for them.
