@@ -13,14 +13,16 @@ use crate::flusher::Work;
 use crate::memory::{FlushView, FlushWhy, Pace, Place};
 use crate::worker::core::{Core, touch};
 use crate::worker::group::{Flush, Group};
-use crate::worker::lead::WaitingAnswer;
+use crate::worker::lead::{WaitingAnswer, WaitingWrite};
 use crate::worker::peer::Peer;
 use crate::worker::turn::TurnWrite;
 
 /// How often held answers are looked at.
 pub(super) const PACE_STEP: Duration = Duration::from_millis(1);
-/// No answer is held back for longer, in milliseconds.
+/// No answer is held back for longer, in milliseconds, nor so long that its client stops waiting.
 const HELD_MS_MAX: u64 = 1_000;
+/// What a held answer takes besides its body.
+const HELD_BYTES: usize = 128;
 /// How often memtables are measured while answers are held back.
 const MEASURE: Duration = Duration::from_millis(10);
 
@@ -140,8 +142,9 @@ impl Core {
 
     fn let_go(&mut self) {
         let now_ms = clock::boot_ms();
-        while let Some((waited_ms, answer)) = self.pace.pop(now_ms, HELD_MS_MAX) {
+        while let Some((waited_ms, answer)) = self.pace.pop(now_ms) {
             self.delays.record(waited_ms as f64 / 1_000.0);
+            answer.peer.let_go(held_bytes(&answer));
             answer.peer.answer(answer.id, |out| out.extend_from_slice(&answer.body));
             touch(&mut self.touched, &answer.peer);
         }
@@ -154,7 +157,7 @@ impl Core {
         if self.pace.passes(place) {
             return write.peer.answer(write.id, |out| out.extend_from_slice(answer));
         }
-        self.pace.hold(place, clock::boot_ms(), write.waiting(answer));
+        hold(&mut self.pace, place, write.deadline_ms, write.waiting(answer));
     }
 }
 
@@ -162,14 +165,25 @@ impl Core {
 pub(super) fn answer_write(
     pace: &mut Pace<WaitingAnswer>,
     touched: &mut Vec<Rc<Peer>>,
-    place: Place,
-    answer: WaitingAnswer,
+    write: WaitingWrite,
 ) {
+    let WaitingWrite { answer, place, deadline_ms, .. } = write;
     if !pace.passes(place) {
-        return pace.hold(place, clock::boot_ms(), answer);
+        return hold(pace, place, deadline_ms, answer);
     }
     answer.peer.answer(answer.id, |out| out.extend_from_slice(&answer.body));
     touch(touched, &answer.peer);
+}
+
+/// Its peer is read no further when too much is held back for it (I14).
+fn hold(pace: &mut Pace<WaitingAnswer>, place: Place, deadline_ms: u64, answer: WaitingAnswer) {
+    let now_ms = clock::boot_ms();
+    answer.peer.hold_back(held_bytes(&answer));
+    pace.hold(place, now_ms, deadline_ms.min(now_ms + HELD_MS_MAX), answer);
+}
+
+fn held_bytes(answer: &WaitingAnswer) -> usize {
+    answer.body.len() + HELD_BYTES
 }
 
 fn wants_retry(group: &Group) -> bool {

@@ -1,5 +1,6 @@
 //! Memory that is short: answers of writes wait, reads and evaluation do not.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::durability::Acks;
@@ -11,7 +12,7 @@ use super::answer::{Answer, DONE, value};
 use super::client::Client;
 use super::gate::WAIT_MAX;
 use super::node::{Node, Setup};
-use super::request::{get, get_start, set, set_for};
+use super::request::{get, get_start, set, set_for, swap};
 use crate::memory::FlushView;
 use crate::worker::{Core, connection};
 
@@ -83,6 +84,53 @@ fn a_stop_lets_every_answer_go() {
     let [write] = node.turn(&mut client, [set("k", long())]);
     node.core_turn(Core::end_pace);
     assert_eq!(client.answer(write), DONE);
+}
+
+#[test]
+fn an_answer_is_held_until_its_client_stops_waiting_at_most() {
+    let (mut node, mut client) = full();
+    let request = || set("k", long()).with(|head| head.remaining_ms = 300);
+    node.turn(&mut client, [request(), request().always()]);
+    // A tenth is left for the way.
+    let until_ms = node.core.mono_ms + 270;
+    node.sync();
+    assert!(node.core.pace.pop(until_ms - 1).is_none());
+    assert!(node.core.pace.pop(until_ms).is_some());
+    assert!(node.core.pace.pop(until_ms).is_some(), "also where it waited for a sync");
+}
+
+#[test]
+fn what_is_held_outlives_its_lane_and_whoever_waits_for_something_else() {
+    let (mut node, mut client) = full();
+    let mut gone = node.connect();
+    node.turn(&mut gone, [set("k", long())]);
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    gone.peer.end();
+    node.group(0).lanes[0].lead = None;
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), Answer::Nothing);
+    node.sync();
+    assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE, "it is official");
+}
+
+#[test]
+fn a_peer_is_read_no_further_while_too_much_is_held_back_for_it() {
+    let (mut node, mut client) = full();
+    let (thread, peer) = (Rc::clone(&node.thread), Rc::clone(&client.peer));
+    for _ in 0..40 {
+        node.turn(&mut client, [swap("large", vec![7; BUDGET / 2])]);
+    }
+    assert!(peer.unsent() == 0 && peer.is_full());
+    thread.run(async {
+        let mut waiting = std::pin::pin!(peer.room());
+        let waited = tokio::time::timeout(Duration::ZERO, waiting.as_mut()).await;
+        assert!(waited.is_err());
+        peer.end();
+        node.core.end_pace();
+        tokio::time::timeout(WAIT_MAX, waiting).await.unwrap();
+    });
 }
 
 #[test]
