@@ -28,8 +28,11 @@ pub(super) async fn follow(worker: Rc<Worker>) {
             tokio::task::yield_now().await;
         }
         let (reclaims, reclaimed) = slice(&worker, Core::reclaim_slice);
-        let frames = worker.core.borrow().frames;
-        match burst.then(walked + reclaimed, walks, reclaims, frames) {
+        let (frames, hurry) = {
+            let core = worker.core.borrow();
+            (core.frames, core.walks.hurry)
+        };
+        match burst.then(walked + reclaimed, walks.then_some(hurry), reclaims, frames) {
             Then::Again => tokio::task::yield_now().await,
             Then::Rest => tokio::time::sleep(REST).await,
             Then::Wait => drop(tokio::time::timeout(TICK, walk_added.notified()).await),
@@ -64,14 +67,15 @@ enum Then {
 }
 
 impl Burst {
-    /// Slices took so long; there is more to do for these. `frames` have arrived by now: where none
-    /// comes, walks rest for nobody. Reclaim always does: nobody waits for it.
-    fn then(&mut self, took: Duration, walks: bool, reclaims: bool, frames: u64) -> Then {
+    /// Slices took so long; there is more to do for walks, which are in some hurry, and for reclaim.
+    /// `frames` have arrived by now: where none comes, walks rest for nobody. Reclaim always does:
+    /// nobody waits for it.
+    fn then(&mut self, took: Duration, walks: Option<u32>, reclaims: bool, frames: u64) -> Then {
         self.taken += took;
-        if !walks && !reclaims {
+        if walks.is_none() && !reclaims {
             return Then::Wait;
         }
-        if self.taken < BURST {
+        if self.taken < BURST * (1 << walks.unwrap_or(0)) {
             return Then::Again;
         }
         let before = std::mem::replace(self, Self { taken: Duration::ZERO, frames });
@@ -98,36 +102,39 @@ mod tests {
 
     #[test]
     fn slices_leave_most_of_the_time_to_requests() {
-        for (walks, reclaims) in [(true, false), (false, true), (true, true)] {
-            let mut burst = Burst::default();
-            let round = SLICE * (u32::from(walks) + u32::from(reclaims));
-            let (mut taken, mut rests) = (Duration::ZERO, 0);
-            for frames in 1..=100 {
-                taken += round;
-                match burst.then(round, walks, reclaims, frames) {
-                    Then::Again => {}
-                    Then::Rest => rests += 1,
-                    Then::Wait => panic!("there is more"),
-                }
-            }
-            assert_eq!(REST * rests, taken / 4 * 10, "{walks} {reclaims}");
+        for (walks, reclaims, slices) in [(Some(0), false, 1), (None, true, 1), (Some(0), true, 2)]
+        {
+            assert_eq!(rests(walks, reclaims, slices), 25 * slices, "{walks:?} {reclaims}");
         }
     }
 
     #[test]
-    fn a_walk_that_takes_long_slices_rests_after_each() {
+    fn walks_that_are_in_a_hurry_leave_less() {
+        let rests = [0, 1, 2, 3, 4].map(|hurry| rests(Some(hurry), false, 1));
+        assert_eq!(rests, [25, 12, 6, 3, 1]);
+    }
+
+    /// In a hundred rounds of so many slices each.
+    fn rests(walks: Option<u32>, reclaims: bool, slices: u32) -> u32 {
         let mut burst = Burst::default();
-        assert_eq!(burst.then(SLICE * 8, true, false, 1), Then::Rest);
-        assert_eq!(burst.then(SLICE * 8, true, false, 2), Then::Rest);
+        let mut rests = 0;
+        for frames in 1..=100 {
+            match burst.then(SLICE * slices, walks, reclaims, frames) {
+                Then::Again => {}
+                Then::Rest => rests += 1,
+                Then::Wait => panic!("there is more"),
+            }
+        }
+        rests
     }
 
     #[test]
     fn walks_rest_for_nobody_where_nobody_comes_and_reclaim_does() {
         let mut burst = Burst::default();
-        assert_eq!(burst.then(BURST, true, false, 1), Then::Rest, "the walk itself came");
-        assert_eq!(burst.then(BURST, true, false, 1), Then::Again);
-        assert_eq!(burst.then(BURST, false, true, 1), Then::Rest);
-        assert_eq!(burst.then(SLICE, false, false, 1), Then::Wait);
+        assert_eq!(burst.then(BURST, Some(0), false, 1), Then::Rest, "the walk itself came");
+        assert_eq!(burst.then(BURST, Some(0), false, 1), Then::Again);
+        assert_eq!(burst.then(BURST, None, true, 1), Then::Rest);
+        assert_eq!(burst.then(SLICE, None, false, 1), Then::Wait);
     }
 
     /// Else small walks, one behind the other, would take all the time.
@@ -135,8 +142,8 @@ mod tests {
     fn work_that_comes_in_small_pieces_rests_too() {
         let mut burst = Burst::default();
         for frames in 1..=4 {
-            assert_eq!(burst.then(SLICE, false, false, frames), Then::Wait);
+            assert_eq!(burst.then(SLICE, None, false, frames), Then::Wait);
         }
-        assert_eq!(burst.then(SLICE, true, false, 5), Then::Rest);
+        assert_eq!(burst.then(SLICE, Some(0), false, 5), Then::Rest);
     }
 }

@@ -29,11 +29,14 @@ const SCAN_MAX: u32 = 10_000;
 const PAGE_TIME: Duration = Duration::from_micros(500);
 /// How long a slice of a walk is at first.
 const SLICE_TIME: Duration = Duration::from_micros(100);
-/// After so long a time of slices, and again each time, a walk's become twice as long: writes must not
+/// After so long a time of slices, and again each time, a walk is in more of a hurry: writes must not
 /// change for ever more than the slices look at.
 const PATIENCE_MS: u64 = 500;
+/// Each doubles how long slices follow one another without a rest, which costs others little, and behind so
+/// many the slices themselves, for which the others wait.
+const MORE_SLICES: u32 = 4;
 /// But not more often than this.
-const DOUBLINGS_MAX: u32 = 6;
+const HURRY_MAX: u32 = 10;
 /// More walks that wait are refused (I14).
 const WALKS_MAX: usize = 1_024;
 
@@ -43,6 +46,8 @@ pub(crate) struct Walks {
     waiting: VecDeque<Walk>,
     /// How long those of this turn took.
     taken: Duration,
+    /// In how much of a hurry the last one was.
+    pub(super) hurry: u32,
     /// Tells that there is one.
     pub(super) added: Rc<Notify>,
 }
@@ -63,13 +68,17 @@ struct Patience {
 }
 
 impl Patience {
-    /// How long its next slice, which begins now, may be.
-    fn slice_time(&mut self, now_ms: u64) -> Duration {
+    /// In how much of a hurry the walk is when a slice begins.
+    fn hurry(&mut self, now_ms: u64) -> u32 {
         let since_ms = *self.since_ms.get_or_insert(now_ms);
-        let doublings = now_ms.saturating_sub(since_ms) / PATIENCE_MS;
-        let doublings = u32::try_from(doublings).unwrap_or(DOUBLINGS_MAX).min(DOUBLINGS_MAX);
-        SLICE_TIME * (1 << doublings)
+        let hurry = now_ms.saturating_sub(since_ms) / PATIENCE_MS;
+        u32::try_from(hurry).unwrap_or(HURRY_MAX).min(HURRY_MAX)
     }
+}
+
+/// How long a slice may be.
+fn slice_time(hurry: u32) -> Duration {
+    SLICE_TIME * (1 << hurry.saturating_sub(MORE_SLICES))
 }
 
 impl Walks {
@@ -115,8 +124,8 @@ impl Core {
         let mut patience = Patience::default();
         let waits = self.walks.turn_is_over() || !self.walks.waiting.is_empty() || peer.is_full();
         if !waits {
-            let time = patience.slice_time(self.mono_ms);
-            if self.try_walk(&request, &head, &op, time) {
+            patience.hurry(self.mono_ms);
+            if self.try_walk(&request, &head, &op, SLICE_TIME) {
                 return;
             }
         }
@@ -148,8 +157,9 @@ impl Core {
                 continue;
             }
             touch(&mut self.touched, peer);
-            let time = walk.patience.slice_time(self.mono_ms);
-            if !self.resume_walk(&walk, time) {
+            let hurry = walk.patience.hurry(self.mono_ms);
+            self.walks.hurry = hurry;
+            if !self.resume_walk(&walk, slice_time(hurry)) {
                 self.walks.waiting.push_back(walk);
             }
             if self.walks.turn_is_over() {
@@ -283,10 +293,14 @@ mod tests {
     #[test]
     fn patience_ends_behind_the_first_slice_however_long_that_was_waited_for() {
         let mut patience = Patience::default();
-        let mut times = |now_ms| patience.slice_time(now_ms) / SLICE_TIME.subsec_micros();
+        let hurry = [70_000, 70_499, 70_500, 71_000, 75_000, 99_000].map(|now| patience.hurry(now));
+        assert_eq!(hurry, [0, 0, 1, 2, 10, 10]);
+    }
+
+    #[test]
+    fn others_wait_for_longer_slices_only_where_more_of_them_did_not_help() {
         let us = Duration::from_micros;
-        assert_eq!(times(70_000), us(1), "the first");
-        assert_eq!((times(70_499), times(70_500), times(71_000)), (us(1), us(2), us(4)));
-        assert_eq!((times(73_000), times(99_000)), (us(64), us(64)));
+        let times = [0, 4, 5, 10].map(slice_time);
+        assert_eq!(times, [us(100), us(100), us(200), us(6_400)]);
     }
 }
