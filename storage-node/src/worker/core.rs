@@ -1,7 +1,7 @@
 //! The state of a worker's groups, and the execution of what changes nothing. Writes are in `write`;
 //! what happens to a record after its evaluation is in `official`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +14,10 @@ use common::version::HlcClock;
 use common::wire::request::{self, RequestHead};
 use rt::clock::{self, DataClock};
 
+use crate::binlog::LogPosition;
 use crate::catch_up::Want;
 use crate::control::Change;
+use crate::engine::FlushJob;
 use crate::group::evaluate::{self, Draft, KeyBuffer, Refused};
 use crate::lane::DedupWindow;
 use crate::memory::Pace;
@@ -63,8 +65,11 @@ pub(crate) struct Core {
     pub(super) touched: Vec<Rc<Peer>>,
     /// When records that were not appended were logged last.
     pub(super) complained_ms: u64,
-    /// The group that reclaim goes on with.
-    pub(super) reclaim_next: LogicGroup,
+    /// Groups that have something to reclaim, in the order of their turns.
+    pub(super) reclaims: VecDeque<LogicGroup>,
+    /// The memtable that is frozen: its records have to be durable in the log, up to here, before it is
+    /// flushed (I6).
+    pub(super) waits_for_log: Option<(LogicGroup, FlushJob, LogPosition)>,
     /// When files with free space are looked for next.
     pub(super) compact_next_ms: u64,
     /// Scans and counts that are not finished.
@@ -119,7 +124,8 @@ impl Core {
             keys: KeyBuffer::default(),
             touched: Vec::new(),
             complained_ms: 0,
-            reclaim_next: LogicGroup::default(),
+            reclaims: VecDeque::new(),
+            waits_for_log: None,
             compact_next_ms: 0,
             walks: Walks::default(),
             frames: 0,

@@ -12,7 +12,7 @@ use crate::engine::{FlushDone, Store};
 use crate::flusher::Work;
 use crate::memory::{FlushView, FlushWhy, Pace, Place};
 use crate::worker::core::{Core, touch};
-use crate::worker::group::{Flush, Group};
+use crate::worker::group::Group;
 use crate::worker::lead::{WaitingAnswer, WaitingWrite};
 use crate::worker::peer::Peer;
 use crate::worker::turn::TurnWrite;
@@ -23,7 +23,7 @@ pub(super) const PACE_STEP: Duration = Duration::from_millis(1);
 const HELD_MS_MAX: u64 = 1_000;
 /// What a held answer takes besides its body.
 const HELD_BYTES: usize = 128;
-/// How often memtables are measured while answers are held back.
+/// How often memtables are measured while memory is short.
 const MEASURE: Duration = Duration::from_millis(10);
 
 impl Core {
@@ -53,31 +53,26 @@ impl Core {
         // Everything in the memtable was appended before now.
         let appended = self.shared.log.appended();
         self.shared.log.request_sync(appended);
-        group.flush = Flush::WaitsForLog(job, appended);
+        group.flushes = true;
+        self.waits_for_log = Some((group.id, job, appended));
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Group> {
         self.groups.values().filter(|group| group.stopped.is_none())
     }
 
-    /// Hands a frozen memtable to the flush thread when its records are durable in the log (I6).
+    /// Hands the frozen memtable to the flush thread when its records are durable in the log (I6).
     pub(crate) fn start_flushes(&mut self) {
         let durable = self.shared.log.durable();
-        for group in self.groups.values_mut() {
-            match std::mem::replace(&mut group.flush, Flush::Idle) {
-                Flush::WaitsForLog(job, upto) if upto <= durable => {
-                    group.flush = Flush::Running;
-                    self.shared.flusher.send(Work::Flush(group.id, job));
-                }
-                other => group.flush = other,
-            }
+        if let Some((id, job, _)) = self.waits_for_log.take_if(|(.., upto)| *upto <= durable) {
+            self.shared.flusher.send(Work::Flush(id, job));
         }
     }
 
     /// A flush ended, well or not.
     pub(crate) fn on_flushed(&mut self, id: LogicGroup, done: FlushDone) {
         if let Some(group) = self.groups.get_mut(&id) {
-            group.flush = Flush::Idle;
+            group.flushes = false;
             let garbage = group.store.finish_flush(done);
             self.shared.flusher.send(Work::Drop(garbage));
             if let Some(reason) = group.store.stopped().map(str::to_owned) {
@@ -120,9 +115,11 @@ impl Core {
     /// Between turns: sees whether memory is short, and lets answers go that were held back.
     pub(crate) fn look_at_memory(&mut self) {
         let now = clock::now();
-        if now.duration_since(self.measured) >= MEASURE {
+        self.shared.memory.look(clock::boot_ms());
+        // While there is room, once a tick is often enough.
+        let is_short = self.pace.is_paced() || self.shared.memory.is_short();
+        if is_short && now.duration_since(self.measured) >= MEASURE {
             self.measure_memtables();
-            self.shared.memory.look(clock::boot_ms());
             self.plan_flush(false);
             self.start_flushes();
         }

@@ -140,6 +140,7 @@ async fn drain(worker: &Worker) {
         tokio::time::sleep(DRAIN_STEP).await;
     }
     // Each waits for the disk when it is closed.
+    worker.core.borrow_mut().waits_for_log = None;
     let groups = std::mem::take(&mut worker.core.borrow_mut().groups);
     crate::parallel::drop_all(groups.into_values().map(|group| group.store));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::ids::{LogicGroup, ServerIndex};
+use common::ids::ServerIndex;
 use common::version::HLC_AHEAD_MS_MAX;
 
 use crate::engine::Slice;
@@ -18,28 +18,35 @@ const SLICE_TIME: Duration = Duration::from_micros(100);
 const CLOCK_MARGIN_MS: u64 = 2 * HLC_AHEAD_MS_MAX + 1_000;
 
 impl Core {
-    /// One slice of reclaim, which goes on with the group behind the one that the last slice ended in.
-    /// Returns whether there may be more to do now. Tombstones take memory until they are flushed, so
-    /// there is nothing to do while that is short or cannot be flushed.
+    /// Once a tick: which groups have something to reclaim. Most of the time none has.
+    pub(crate) fn look_for_reclaim(&mut self) {
+        let now_ms = self.now_ms();
+        let waits = |group: &&mut Group| !group.reclaims && group.store.has_reclaim(now_ms);
+        for group in self.groups.values_mut().filter(waits) {
+            group.reclaims = true;
+            self.reclaims.push_back(group.id);
+        }
+    }
+
+    /// One slice of reclaim; groups take turns. Returns whether there may be more to do now. Tombstones
+    /// take memory until they are flushed, so there is nothing to do while that is short or cannot be
+    /// flushed.
     pub(crate) fn reclaim_slice(&mut self) -> bool {
-        if self.shared.memory.is_tight() || self.shared.write_refusal().is_some() {
+        let memory = &self.shared.memory;
+        if self.reclaims.is_empty() || memory.is_tight() || self.shared.write_refusal().is_some() {
             return false;
         }
-        let (now_ms, next) = (self.now_ms(), self.reclaim_next);
-        let order = self.groups.range(next..).chain(self.groups.range(..next));
-        // Most of the time none has.
-        let has_work = |group: &Group| group.stopped.is_none() && group.store.has_reclaim(now_ms);
-        let order = order.filter(|(_, group)| has_work(group)).map(|(id, _)| *id);
-        let order: Vec<LogicGroup> = order.collect();
-        if order.is_empty() {
-            return false;
-        }
+        let now_ms = self.now_ms();
         with_slice(SLICE_TIME, self.slice_steps, |slice| {
-            for id in order {
+            while let Some(id) = self.reclaims.pop_front() {
                 let Some(group) = self.groups.get_mut(&id) else { continue };
-                group.reclaim(now_ms, slice);
+                group.reclaims = false;
+                if group.stopped.is_none() {
+                    group.reclaim(now_ms, slice);
+                }
                 if slice.is_over() {
-                    self.reclaim_next = LogicGroup(id.0.saturating_add(1));
+                    group.reclaims = true;
+                    self.reclaims.push_back(id);
                     return true;
                 }
             }

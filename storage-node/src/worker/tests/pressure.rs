@@ -231,6 +231,7 @@ fn reclaim_rests_while_the_disk_is_full_or_memory_is_tight() {
     while !is_due(&mut node) {
         std::thread::yield_now();
     }
+    node.core_turn(Core::look_for_reclaim);
     node.core.shared.set_disk_full(true);
     node.core_turn(Core::reclaim_slice);
     assert!(is_due(&mut node));
