@@ -88,7 +88,7 @@ impl Core {
         let (room, min, now_ms) = (self.shared.disk_room(), limits.compact_bytes, self.mono_ms);
         let gain = |group: &Group| {
             let space = group.store.space();
-            let free = group.stopped.is_none() && !group.flushes;
+            let free = group.stopped.is_none() && group.store.is_free();
             let returns = group.compaction.returns(space, min, now_ms).filter(|_| free)?;
             // With some room to spare.
             let copy = group.compaction.copy_bytes(space.stored?);

@@ -53,7 +53,6 @@ impl Core {
         // Everything in the memtable was appended before now.
         let appended = self.shared.log.appended();
         self.shared.log.request_sync(appended);
-        group.flushes = true;
         self.waits_for_log = Some((group.id, job, appended));
     }
 
@@ -72,7 +71,6 @@ impl Core {
     /// A flush ended, well or not.
     pub(crate) fn on_flushed(&mut self, id: LogicGroup, done: FlushDone) {
         if let Some(group) = self.groups.get_mut(&id) {
-            group.flushes = false;
             let garbage = group.store.finish_flush(done);
             self.shared.flusher.send(Work::Drop(garbage));
             if let Some(reason) = group.store.stopped().map(str::to_owned) {

@@ -56,8 +56,6 @@ pub(crate) struct Group {
     pub(crate) lanes: Vec<LaneData>,
     /// Why the group refuses writes, after an error of its file.
     pub(crate) stopped: Option<String>,
-    /// Its memtable is frozen, and waits for the log or is being flushed.
-    pub(crate) flushes: bool,
     /// It is among those that have something to reclaim.
     pub(crate) reclaims: bool,
     /// Copies of its file.
@@ -123,7 +121,6 @@ impl Group {
             replica,
             lanes: (0u8..).zip(lanes).map(lane).collect(),
             stopped,
-            flushes: false,
             reclaims: false,
             compaction: Compaction::default(),
             waits: None,
