@@ -63,6 +63,8 @@ pub(crate) struct Core {
     pub(super) draft: Draft,
     pub(super) keys: KeyBuffer,
     pub(super) touched: Vec<Rc<Peer>>,
+    /// The process is about to stop.
+    pub(super) departs: bool,
     /// When records that were not appended were logged last.
     pub(super) complained_ms: u64,
     /// Groups that have something to reclaim, in the order of their turns.
@@ -123,6 +125,7 @@ impl Core {
             draft: Draft::default(),
             keys: KeyBuffer::default(),
             touched: Vec::new(),
+            departs: false,
             complained_ms: 0,
             reclaims: VecDeque::new(),
             waits_for_log: None,

@@ -330,6 +330,7 @@ impl Core {
 
     /// The process is about to stop: hand everything over.
     pub(crate) fn depart(&mut self) {
+        self.departs = true;
         let ids: Vec<LogicGroup> = self.groups.keys().copied().collect();
         for id in ids {
             if let Some(group) = self.groups.get_mut(&id) {
