@@ -24,6 +24,8 @@ pub(crate) struct Pace<T> {
     /// Writes up to here may be answered.
     passed: u64,
     paced: bool,
+    /// Nothing is held back any more.
+    ended: bool,
     /// What is ready to be sent.
     held: BTreeMap<Key, Held<T>>,
     /// The same, by when it is sent at the latest.
@@ -45,7 +47,7 @@ struct Held<T> {
 impl<T> Default for Pace<T> {
     fn default() -> Self {
         let (held, due) = (BTreeMap::new(), BTreeSet::new());
-        Self { entered: 0, passed: 0, paced: false, held, due, serial: 0 }
+        Self { entered: 0, passed: 0, paced: false, ended: false, held, due, serial: 0 }
     }
 }
 
@@ -74,6 +76,7 @@ impl<T> Pace<T> {
 
     /// `took` went by, in which writes of so many bytes a second may pass; all, if there is no rate.
     pub(crate) fn advance(&mut self, rate: Option<u64>, took: Duration) {
+        let rate = rate.filter(|_| !self.ended);
         self.paced = rate.is_some();
         let Some(rate) = rate else {
             self.passed = self.entered;
@@ -85,6 +88,12 @@ impl<T> Pace<T> {
         };
         let most = self.entered.saturating_add(bytes(AHEAD)).max(self.passed);
         self.passed = self.passed.saturating_add(bytes(took)).min(most);
+    }
+
+    /// Everything may pass from now on.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        self.advance(None, Duration::ZERO);
     }
 
     /// The next answer that may be sent, or has to be now, and for how many milliseconds it was held.

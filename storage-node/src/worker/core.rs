@@ -87,6 +87,9 @@ pub(crate) struct Core {
     pub(super) paced: Instant,
     /// How long answers were held back.
     pub(super) delays: metrics::Histogram,
+    /// What `flushing` shows.
+    pub(super) memtable_bytes: metrics::Gauge,
+    pub(super) held_bytes: metrics::Gauge,
     /// The oldest segment of the log as of the last look.
     pub(super) released_segment: u64,
     /// Which group waits for which ticket of the control thread.
@@ -137,6 +140,8 @@ impl Core {
             pace: Pace::default(),
             paced: clock::now(),
             delays: metrics::histogram!("fdht_node_write_delay_seconds"),
+            memtable_bytes: metrics::gauge!("fdht_node_memtable_bytes", "worker" => index.to_string()),
+            held_bytes: metrics::gauge!("fdht_node_held_write_bytes", "worker" => index.to_string()),
             released_segment: 0,
             tickets: BTreeMap::new(),
             next_ticket: 0,

@@ -106,8 +106,7 @@ impl Core {
         }
         self.shared.memory.measured(self.index, bytes, view);
         self.measured = clock::now();
-        metrics::gauge!("fdht_node_memtable_bytes", "worker" => self.index.to_string())
-            .set(bytes as f64);
+        self.memtable_bytes.set(bytes as f64);
     }
 
     /// Between turns: sees whether memory is short, and lets answers go that were held back.
@@ -129,9 +128,9 @@ impl Core {
         self.let_go();
     }
 
-    /// Lets everything go: the node stops.
+    /// Lets everything go, also what is still to come: the node stops.
     pub(crate) fn end_pace(&mut self) {
-        self.pace.advance(None, Duration::ZERO);
+        self.pace.end();
         self.let_go();
     }
 
@@ -143,8 +142,7 @@ impl Core {
             answer.peer.answer(answer.id, |out| out.extend_from_slice(&answer.body));
             touch(&mut self.touched, &answer.peer);
         }
-        let held = self.pace.waiting() as f64;
-        metrics::gauge!("fdht_node_held_write_bytes", "worker" => self.index.to_string()).set(held);
+        self.held_bytes.set(self.pace.waiting() as f64);
     }
 
     /// Answers a write of the turn that needs nothing more, when its place in the line has passed.

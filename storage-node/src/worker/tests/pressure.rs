@@ -84,6 +84,9 @@ fn a_stop_lets_every_answer_go() {
     let [write] = node.turn(&mut client, [set("k", long())]);
     node.core_turn(Core::end_pace);
     assert_eq!(client.answer(write), DONE);
+    node.core_turn(Core::look_at_memory);
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    assert_eq!(client.answer(write), DONE, "timers go on until the end");
 }
 
 #[test]
