@@ -244,8 +244,17 @@ impl Shared {
         self.compacting.store(false, Ordering::Relaxed);
     }
 
-    /// Why the node takes no writes at the moment, if it does not.
+    /// Why the node takes no writes of clients at the moment, if it does not.
     pub(crate) fn write_refusal(&self) -> Option<(FailureCode, String)> {
+        let late = || {
+            let reason = "memory is full: the disk does not keep up; try again";
+            self.memory.is_full_for_long().then(|| (FailureCode::Busy, reason.to_owned()))
+        };
+        self.record_refusal().or_else(late)
+    }
+
+    /// Why the node takes no records at the moment, also none of leaders, if it does not.
+    pub(crate) fn record_refusal(&self) -> Option<(FailureCode, String)> {
         if self.is_disk_full() {
             let reason = "the disk is nearly full: writes are refused until there is space";
             return Some((FailureCode::DiskFull, reason.to_owned()));

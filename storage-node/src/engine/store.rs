@@ -390,11 +390,17 @@ impl Store {
         Space { file: self.disk_bytes, stored: self.totals.stored }
     }
 
+    /// Whether nothing is done to the file, nor is to be done to it first: it may be copied.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.stopped.is_none() && self.frozen.is_none() && self.copying.is_none()
+    }
+
     /// Hands out the file to be copied without its free space. Its last step gives the result to
     /// [`Self::finish_compaction`]. None when the group has stopped, or while a flush or a copy is
     /// under way.
     pub fn begin_compaction(&mut self) -> Option<CompactJob> {
-        if self.stopped.is_some() || self.frozen.is_some() || self.copying.is_some() {
+        if !self.is_free() {
             return None;
         }
         let stop = self.copying.insert(StopCopy::default()).clone();

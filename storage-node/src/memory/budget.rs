@@ -9,6 +9,11 @@ use crate::memory::{Drain, FlushTurn, FlushView, FlushWhy, Marks};
 /// Copies of other servers' records are taken until memtables exceed the budget by this part of it: who
 /// takes none for a second leaves R, so clients wait first.
 const COPIES_PART: usize = 8;
+/// Memory that is full for longer refuses writes, in milliseconds: reads that stand behind them on their
+/// connections need none.
+const FULL_MS_MAX: u64 = 2_000;
+/// A time that does not come.
+const NEVER: u64 = u64::MAX;
 /// Reclaim leaves this part of the budget to writers.
 const RESERVED_PART: usize = 8;
 
@@ -25,6 +30,10 @@ pub(crate) struct MemoryBudget {
     drain: AtomicU64,
     /// The last flush failed.
     failing: AtomicBool,
+    /// Since when memory is full, in milliseconds.
+    full_since_ms: AtomicU64,
+    /// It is so for too long.
+    full_for_long: AtomicBool,
     turn: Mutex<FlushTurn>,
     measured: Mutex<Drain>,
 }
@@ -49,6 +58,8 @@ impl MemoryBudget {
             largest_group: AtomicUsize::new(0),
             drain: AtomicU64::new(drain.rate()),
             failing: AtomicBool::new(false),
+            full_since_ms: AtomicU64::new(NEVER),
+            full_for_long: AtomicBool::new(false),
             turn: Mutex::new(FlushTurn::new(workers)),
             measured: Mutex::new(drain),
         }
@@ -132,6 +143,22 @@ impl MemoryBudget {
     /// Whether nothing more may be read from clients until a flush ends.
     pub(crate) fn is_full(&self) -> bool {
         self.used() > self.marks.budget()
+    }
+
+    /// A worker looks, at a time in milliseconds of the node's monotonic clock.
+    pub(crate) fn look(&self, now_ms: u64) {
+        let since_ms = if self.is_full() {
+            self.full_since_ms.fetch_min(now_ms, Ordering::Relaxed).min(now_ms)
+        } else {
+            self.full_since_ms.store(NEVER, Ordering::Relaxed);
+            now_ms
+        };
+        self.full_for_long.store(now_ms - since_ms > FULL_MS_MAX, Ordering::Relaxed);
+    }
+
+    /// Whether it was full for so long, when somebody looked last, that nobody should wait for it.
+    pub(crate) fn is_full_for_long(&self) -> bool {
+        self.full_for_long.load(Ordering::Relaxed) && self.is_full()
     }
 
     /// Whether no copies of other servers' records may be taken until a flush ends.
@@ -233,5 +260,23 @@ mod tests {
         assert!(memory.is_stuck());
         memory.flush_succeeded(true);
         assert!(!memory.is_stuck());
+    }
+
+    #[test]
+    fn memory_that_stays_full_is_told_apart() {
+        let memory = MemoryBudget::new(1_000, 1);
+        memory.measured(0, 1_001, view(1));
+        memory.look(5_000);
+        memory.look(7_000);
+        assert!(!memory.is_full_for_long());
+        memory.look(7_001);
+        assert!(memory.is_full_for_long());
+        memory.measured(0, 1_000, view(1));
+        assert!(!memory.is_full_for_long(), "there is room");
+        memory.look(7_002);
+        memory.measured(0, 1_001, view(1));
+        assert!(!memory.is_full_for_long());
+        memory.look(9_000);
+        assert!(!memory.is_full_for_long(), "it is full anew");
     }
 }

@@ -6,7 +6,7 @@ use common::ids::LogicGroup;
 use crate::engine::{CompactEnd, Space};
 use crate::flusher::Work;
 use crate::worker::core::Core;
-use crate::worker::group::{Flush, Group};
+use crate::worker::group::Group;
 
 /// A file that takes less of the disk stays as it is.
 pub(crate) const COMPACT_BYTES_MIN: u64 = 64 << 20;
@@ -88,7 +88,7 @@ impl Core {
         let (room, min, now_ms) = (self.shared.disk_room(), limits.compact_bytes, self.mono_ms);
         let gain = |group: &Group| {
             let space = group.store.space();
-            let free = group.stopped.is_none() && matches!(group.flush, Flush::Idle);
+            let free = group.stopped.is_none() && group.store.is_free();
             let returns = group.compaction.returns(space, min, now_ms).filter(|_| free)?;
             // With some room to spare.
             let copy = group.compaction.copy_bytes(space.stored?);

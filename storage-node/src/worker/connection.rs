@@ -1,6 +1,7 @@
 //! One connection of a proxy, a tool or another node, after its handshake: what arrives on it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use common::codec::DecodeError;
@@ -13,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::peers::PeerEntry;
+use crate::shared::Shared;
 use crate::worker::inbox::Worker;
 use crate::worker::peer::Peer;
 use crate::{commands, topology};
@@ -21,6 +23,8 @@ use crate::{commands, topology};
 const READ_BYTES: usize = 64 << 10;
 /// A buffer that grew above this is given back when it is empty.
 const KEPT_BYTES: usize = 1 << 20;
+/// How often a reader that waits for memory looks whether there is some.
+const FULL_STEP: Duration = Duration::from_millis(2);
 
 /// Who is at the other end.
 pub(crate) struct Introduced {
@@ -119,13 +123,25 @@ async fn read(
         // Two nodes that both wait for the other to read would wait for ever.
         if peer.role != Role::Node {
             sender.room().await;
-            worker.memory().await;
+            memory(&worker.shared).await;
         }
         match reader.read_buf(&mut input).await {
             Ok(0) => return PeerError::Closed,
             Ok(_) => {}
             Err(error) => return error.into(),
         }
+    }
+}
+
+/// Returns when there is memory for what a client might send, or writes are refused anyway. Writers
+/// are slowed so that memory does not run out; this is for those that do not wait for answers.
+pub(super) async fn memory(shared: &Shared) {
+    let is_full = || shared.memory.is_full() && shared.write_refusal().is_none();
+    if is_full() {
+        metrics::counter!("fdht_node_memory_full_total").increment(1);
+    }
+    while is_full() {
+        tokio::time::sleep(FULL_STEP).await;
     }
 }
 
@@ -180,6 +196,7 @@ fn take_requests(
             Decoded::Frame(frame, length) => (frame, length),
             Decoded::Incomplete(length) => return Ok(Taken::All(length)),
         };
+        core.frames += 1;
         match frame.kind {
             FrameType::Request => core.execute(sender, frame.id, frame.body),
             FrameType::Peer if peer.role == Role::Node => {

@@ -1,7 +1,7 @@
 //! The state of a worker's groups, and the execution of what changes nothing. Writes are in `write`;
 //! what happens to a record after its evaluation is in `official`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +14,10 @@ use common::version::HlcClock;
 use common::wire::request::{self, RequestHead};
 use rt::clock::{self, DataClock};
 
+use crate::binlog::LogPosition;
 use crate::catch_up::Want;
 use crate::control::Change;
+use crate::engine::FlushJob;
 use crate::group::evaluate::{self, Draft, KeyBuffer, Refused};
 use crate::lane::DedupWindow;
 use crate::memory::Pace;
@@ -27,7 +29,7 @@ use crate::worker::group::{Group, OpenedGroup};
 use crate::worker::lead::{Held, LeadLane, ParkedRequest, Service, WaitingAnswer};
 use crate::worker::links::Links;
 use crate::worker::peer::Peer;
-use crate::worker::reclaim::SLICE_STEPS;
+use crate::worker::slices::SLICE_STEPS;
 use crate::worker::start::{self, Started};
 use crate::worker::turn::Turn;
 use crate::worker::walk::Walks;
@@ -61,14 +63,21 @@ pub(crate) struct Core {
     pub(super) draft: Draft,
     pub(super) keys: KeyBuffer,
     pub(super) touched: Vec<Rc<Peer>>,
+    /// The process is about to stop.
+    pub(super) departs: bool,
     /// When records that were not appended were logged last.
     pub(super) complained_ms: u64,
-    /// The group that reclaim goes on with.
-    pub(super) reclaim_next: LogicGroup,
+    /// Groups that have something to reclaim, in the order of their turns.
+    pub(super) reclaims: VecDeque<LogicGroup>,
+    /// The memtable that is frozen: its records have to be durable in the log, up to here, before it is
+    /// flushed (I6).
+    pub(super) waits_for_log: Option<(LogicGroup, FlushJob, LogPosition)>,
     /// When files with free space are looked for next.
     pub(super) compact_next_ms: u64,
     /// Scans and counts that are not finished.
     pub(super) walks: Walks,
+    /// Requests and messages of peers that have arrived.
+    pub(super) frames: u64,
     /// Most steps of a slice.
     pub(super) slice_steps: usize,
     /// When the memtables were measured last.
@@ -78,6 +87,9 @@ pub(crate) struct Core {
     pub(super) paced: Instant,
     /// How long answers were held back.
     pub(super) delays: metrics::Histogram,
+    /// What `flushing` shows.
+    pub(super) memtable_bytes: metrics::Gauge,
+    pub(super) held_bytes: metrics::Gauge,
     /// The oldest segment of the log as of the last look.
     pub(super) released_segment: u64,
     /// Which group waits for which ticket of the control thread.
@@ -116,15 +128,20 @@ impl Core {
             draft: Draft::default(),
             keys: KeyBuffer::default(),
             touched: Vec::new(),
+            departs: false,
             complained_ms: 0,
-            reclaim_next: LogicGroup::default(),
+            reclaims: VecDeque::new(),
+            waits_for_log: None,
             compact_next_ms: 0,
             walks: Walks::default(),
+            frames: 0,
             slice_steps: SLICE_STEPS,
             measured: clock::now(),
             pace: Pace::default(),
             paced: clock::now(),
             delays: metrics::histogram!("fdht_node_write_delay_seconds"),
+            memtable_bytes: metrics::gauge!("fdht_node_memtable_bytes", "worker" => index.to_string()),
+            held_bytes: metrics::gauge!("fdht_node_held_write_bytes", "worker" => index.to_string()),
             released_segment: 0,
             tickets: BTreeMap::new(),
             next_ticket: 0,

@@ -12,16 +12,18 @@ use crate::engine::{FlushDone, Store};
 use crate::flusher::Work;
 use crate::memory::{FlushView, FlushWhy, Pace, Place};
 use crate::worker::core::{Core, touch};
-use crate::worker::group::{Flush, Group};
-use crate::worker::lead::WaitingAnswer;
+use crate::worker::group::Group;
+use crate::worker::lead::{WaitingAnswer, WaitingWrite};
 use crate::worker::peer::Peer;
 use crate::worker::turn::TurnWrite;
 
 /// How often held answers are looked at.
 pub(super) const PACE_STEP: Duration = Duration::from_millis(1);
-/// No answer is held back for longer, in milliseconds.
+/// No answer is held back for longer, in milliseconds, nor so long that its client stops waiting.
 const HELD_MS_MAX: u64 = 1_000;
-/// How often memtables are measured while answers are held back.
+/// What a held answer takes besides its body.
+const HELD_BYTES: usize = 128;
+/// How often memtables are measured while memory is short.
 const MEASURE: Duration = Duration::from_millis(10);
 
 impl Core {
@@ -51,31 +53,24 @@ impl Core {
         // Everything in the memtable was appended before now.
         let appended = self.shared.log.appended();
         self.shared.log.request_sync(appended);
-        group.flush = Flush::WaitsForLog(job, appended);
+        self.waits_for_log = Some((group.id, job, appended));
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Group> {
         self.groups.values().filter(|group| group.stopped.is_none())
     }
 
-    /// Hands a frozen memtable to the flush thread when its records are durable in the log (I6).
+    /// Hands the frozen memtable to the flush thread when its records are durable in the log (I6).
     pub(crate) fn start_flushes(&mut self) {
         let durable = self.shared.log.durable();
-        for group in self.groups.values_mut() {
-            match std::mem::replace(&mut group.flush, Flush::Idle) {
-                Flush::WaitsForLog(job, upto) if upto <= durable => {
-                    group.flush = Flush::Running;
-                    self.shared.flusher.send(Work::Flush(group.id, job));
-                }
-                other => group.flush = other,
-            }
+        if let Some((id, job, _)) = self.waits_for_log.take_if(|(.., upto)| *upto <= durable) {
+            self.shared.flusher.send(Work::Flush(id, job));
         }
     }
 
     /// A flush ended, well or not.
     pub(crate) fn on_flushed(&mut self, id: LogicGroup, done: FlushDone) {
         if let Some(group) = self.groups.get_mut(&id) {
-            group.flush = Flush::Idle;
             let garbage = group.store.finish_flush(done);
             self.shared.flusher.send(Work::Drop(garbage));
             if let Some(reason) = group.store.stopped().map(str::to_owned) {
@@ -111,14 +106,16 @@ impl Core {
         }
         self.shared.memory.measured(self.index, bytes, view);
         self.measured = clock::now();
-        metrics::gauge!("fdht_node_memtable_bytes", "worker" => self.index.to_string())
-            .set(bytes as f64);
+        self.memtable_bytes.set(bytes as f64);
     }
 
     /// Between turns: sees whether memory is short, and lets answers go that were held back.
     pub(crate) fn look_at_memory(&mut self) {
         let now = clock::now();
-        if now.duration_since(self.measured) >= MEASURE {
+        self.shared.memory.look(clock::boot_ms());
+        // While there is room, once a tick is often enough.
+        let is_short = self.pace.is_paced() || self.shared.memory.is_short();
+        if is_short && now.duration_since(self.measured) >= MEASURE {
             self.measure_memtables();
             self.plan_flush(false);
             self.start_flushes();
@@ -131,21 +128,21 @@ impl Core {
         self.let_go();
     }
 
-    /// Lets everything go: the node stops.
+    /// Lets everything go, also what is still to come: the node stops.
     pub(crate) fn end_pace(&mut self) {
-        self.pace.advance(None, Duration::ZERO);
+        self.pace.end();
         self.let_go();
     }
 
     fn let_go(&mut self) {
         let now_ms = clock::boot_ms();
-        while let Some((waited_ms, answer)) = self.pace.pop(now_ms, HELD_MS_MAX) {
+        while let Some((waited_ms, answer)) = self.pace.pop(now_ms) {
             self.delays.record(waited_ms as f64 / 1_000.0);
+            answer.peer.let_go(held_bytes(&answer));
             answer.peer.answer(answer.id, |out| out.extend_from_slice(&answer.body));
             touch(&mut self.touched, &answer.peer);
         }
-        let held = self.pace.waiting() as f64;
-        metrics::gauge!("fdht_node_held_write_bytes", "worker" => self.index.to_string()).set(held);
+        self.held_bytes.set(self.pace.waiting() as f64);
     }
 
     /// Answers a write of the turn that needs nothing more, when its place in the line has passed.
@@ -153,7 +150,7 @@ impl Core {
         if self.pace.passes(place) {
             return write.peer.answer(write.id, |out| out.extend_from_slice(answer));
         }
-        self.pace.hold(place, clock::boot_ms(), write.waiting(answer));
+        hold(&mut self.pace, place, write.deadline_ms, write.waiting(answer));
     }
 }
 
@@ -161,14 +158,25 @@ impl Core {
 pub(super) fn answer_write(
     pace: &mut Pace<WaitingAnswer>,
     touched: &mut Vec<Rc<Peer>>,
-    place: Place,
-    answer: WaitingAnswer,
+    write: WaitingWrite,
 ) {
+    let WaitingWrite { answer, place, deadline_ms, .. } = write;
     if !pace.passes(place) {
-        return pace.hold(place, clock::boot_ms(), answer);
+        return hold(pace, place, deadline_ms, answer);
     }
     answer.peer.answer(answer.id, |out| out.extend_from_slice(&answer.body));
     touch(touched, &answer.peer);
+}
+
+/// Its peer is read no further when too much is held back for it (I14).
+fn hold(pace: &mut Pace<WaitingAnswer>, place: Place, deadline_ms: u64, answer: WaitingAnswer) {
+    let now_ms = clock::boot_ms();
+    answer.peer.hold_back(held_bytes(&answer));
+    pace.hold(place, now_ms, deadline_ms.min(now_ms + HELD_MS_MAX), answer);
+}
+
+fn held_bytes(answer: &WaitingAnswer) -> usize {
+    answer.body.len() + HELD_BYTES
 }
 
 fn wants_retry(group: &Group) -> bool {

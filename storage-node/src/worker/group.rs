@@ -6,7 +6,7 @@ use common::ids::{Lane, LogicGroup, NodeId, ServerIndex};
 use common::log_record::LogRecord;
 
 use crate::binlog::LogPosition;
-use crate::engine::{FlushJob, Store};
+use crate::engine::Store;
 use crate::lane::{Backlog, Lack, StreamIndex};
 use crate::replication::action::Action;
 use crate::replication::lane::LaneReplica;
@@ -56,7 +56,8 @@ pub(crate) struct Group {
     pub(crate) lanes: Vec<LaneData>,
     /// Why the group refuses writes, after an error of its file.
     pub(crate) stopped: Option<String>,
-    pub(crate) flush: Flush,
+    /// It is among those that have something to reclaim.
+    pub(crate) reclaims: bool,
     /// Copies of its file.
     pub(crate) compaction: Compaction,
     /// Actions behind something that has to be durable first, and the ticket of that.
@@ -79,16 +80,6 @@ pub(crate) struct Group {
     pub(crate) departed: bool,
     /// This node takes no part in the group's protocol any more.
     pub(crate) left: bool,
-}
-
-/// How far the group's flush is.
-pub(crate) enum Flush {
-    /// Nothing is being flushed.
-    Idle,
-    /// The memtable is frozen; its records have to be durable in the log first, up to here (I6).
-    WaitsForLog(FlushJob, LogPosition),
-    /// The flush thread has it.
-    Running,
 }
 
 /// A lane's data on this server, whoever leads it.
@@ -130,7 +121,7 @@ impl Group {
             replica,
             lanes: (0u8..).zip(lanes).map(lane).collect(),
             stopped,
-            flush: Flush::Idle,
+            reclaims: false,
             compaction: Compaction::default(),
             waits: None,
             inputs: VecDeque::new(),

@@ -21,15 +21,13 @@ use crate::worker::core::Core;
 use crate::worker::dial::{self, Dialing};
 use crate::worker::flushing::PACE_STEP;
 use crate::worker::group::OpenedGroup;
-use crate::worker::reclaim;
+use crate::worker::slices;
 use crate::worker::status::{DigestAsk, GroupStatus};
 
 /// How often flushes, expiry and back-pressure are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
 /// How often the protocol's timers are looked at.
 const TIMERS: Duration = Duration::from_millis(10);
-/// How often a reader that waits for memory looks whether there is some.
-const FULL_STEP: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for the log at most, and between two looks.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -96,18 +94,6 @@ impl Worker {
         self.flush_touched();
         done
     }
-
-    /// Returns when there is memory for what a client might send, or writes are refused anyway. Writers
-    /// are slowed so that memory does not run out; this is for those that do not wait for answers.
-    pub(crate) async fn memory(&self) {
-        let is_full = || self.shared.memory.is_full() && self.shared.write_refusal().is_none();
-        if is_full() {
-            metrics::counter!("fdht_node_memory_full_total").increment(1);
-        }
-        while is_full() {
-            tokio::time::sleep(FULL_STEP).await;
-        }
-    }
 }
 
 /// Runs the worker until `stop`; its tasks end with it.
@@ -127,7 +113,7 @@ pub(crate) async fn run(
     });
     tokio::task::spawn_local(follow_log(Rc::clone(&worker)));
     tokio::task::spawn_local(follow_timers(Rc::clone(&worker)));
-    tokio::task::spawn_local(reclaim::follow(Rc::clone(&worker)));
+    tokio::task::spawn_local(slices::follow(Rc::clone(&worker)));
     dial::follow_topology(&worker);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -154,6 +140,7 @@ async fn drain(worker: &Worker) {
         tokio::time::sleep(DRAIN_STEP).await;
     }
     // Each waits for the disk when it is closed.
+    worker.core.borrow_mut().waits_for_log = None;
     let groups = std::mem::take(&mut worker.core.borrow_mut().groups);
     crate::parallel::drop_all(groups.into_values().map(|group| group.store));
 }

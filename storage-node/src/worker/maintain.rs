@@ -26,6 +26,7 @@ impl Core {
         self.publish_lanes();
         self.plan_flush(true);
         self.start_flushes();
+        self.look_for_reclaim();
         self.plan_compaction();
         self.publish_needed();
     }

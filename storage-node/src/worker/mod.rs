@@ -6,8 +6,8 @@
 //! [`replication`](crate::replication), `actions` carries out what they want, `serve` sends followers
 //! their records. `connection` is what arrives from a peer, `peer` what is sent to it; `links` and
 //! `dial` are the connections to other nodes; `inbox` takes what other threads send; `maintain`
-//! is what is due regularly, `flushing` begins flushes and slows writers down, `reclaim` does what is done
-//! in slices, scans and counts (`walk`) among it; `compact` chooses files to return their free space.
+//! is what is due regularly, `flushing` begins flushes and slows writers down, `slices` is what is done
+//! between requests, scans and counts (`walk`) and `reclaim`; `compact` chooses files to return their free space.
 
 mod actions;
 mod compact;
@@ -27,6 +27,7 @@ mod peer;
 mod protocol;
 mod reclaim;
 mod serve;
+mod slices;
 mod start;
 mod status;
 mod stopped;

@@ -273,7 +273,7 @@ impl Core {
                 lead.short.push(ShortWrite { lsn, held_by, write });
                 continue;
             }
-            answer_write(&mut self.pace, &mut self.touched, write.place, write.answer);
+            answer_write(&mut self.pace, &mut self.touched, write);
         }
         if lead.holds_something() {
             self.release(lane);
@@ -296,8 +296,7 @@ impl Core {
                 let held_by = replica.map_or(1, |r| r.acked_by(short.lsn, durable));
                 short.held_by = short.held_by.max(held_by);
                 if short.held_by >= wanted(short.write.acks, servers) {
-                    let WaitingWrite { answer, place, .. } = short.write;
-                    answer_write(&mut self.pace, &mut self.touched, place, answer);
+                    answer_write(&mut self.pace, &mut self.touched, short.write);
                 } else if now_ms >= short.write.deadline_ms {
                     late.push((data.id, short));
                 } else {
@@ -362,7 +361,7 @@ impl Core {
         let writes = std::mem::take(&mut lead.writes);
         for (lsn, write) in writes {
             if ready(lsn, &write) {
-                answer_write(&mut self.pace, &mut self.touched, write.place, write.answer);
+                answer_write(&mut self.pace, &mut self.touched, write);
             } else {
                 lead.writes.push_back((lsn, write));
             }

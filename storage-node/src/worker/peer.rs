@@ -10,7 +10,7 @@ use rt::out_buffer::OutBuffer;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
-/// With so many unsent bytes nothing more is executed for the peer (I14).
+/// With so many bytes unsent or held back nothing more is executed for the peer (I14).
 const UNSENT_BYTES_MAX: usize = 4 << 20;
 
 /// The sending side of a connection.
@@ -18,6 +18,8 @@ pub(crate) struct Peer {
     writer: OwnedWriteHalf,
     out: RefCell<Out>,
     touched: Cell<bool>,
+    /// Bytes of answers that are held back while memory is short.
+    held: Cell<usize>,
     drained: Notify,
 }
 
@@ -31,7 +33,8 @@ struct Out {
 impl Peer {
     /// A peer that is answered through `writer`.
     pub(super) fn new(writer: OwnedWriteHalf) -> Self {
-        Self { writer, out: RefCell::default(), touched: Cell::new(false), drained: Notify::new() }
+        let (touched, held) = (Cell::new(false), Cell::new(0));
+        Self { writer, out: RefCell::default(), touched, held, drained: Notify::new() }
     }
 
     /// Appends an answer's frame; `fill` writes its body and may not look at this peer.
@@ -80,6 +83,17 @@ impl Peer {
         self.out.borrow().buffer.unsent().len()
     }
 
+    /// An answer of so many bytes is kept back.
+    pub(super) fn hold_back(&self, bytes: usize) {
+        self.held.set(self.held.get() + bytes);
+    }
+
+    /// It is sent with the next flush.
+    pub(super) fn let_go(&self, bytes: usize) {
+        self.held.set(self.held.get() - bytes);
+        self.drained.notify_one();
+    }
+
     /// Marks the peer for the end of the turn; whether the mark changed.
     pub(crate) fn set_touched(&self, touched: bool) -> bool {
         self.touched.replace(touched) != touched
@@ -119,12 +133,17 @@ impl Peer {
         out.buffer.clear();
     }
 
-    /// Whether the peer should read some of its answers first.
-    pub(super) fn is_full(&self) -> bool {
-        self.unsent() > UNSENT_BYTES_MAX
+    /// Whether the connection is over or lost: nobody hears an answer.
+    pub(super) fn is_gone(&self) -> bool {
+        self.out.borrow().broken
     }
 
-    /// Returns when the peer has read enough of its answers.
+    /// Whether the peer should read some of its answers first, or wait for those that are held back.
+    pub(super) fn is_full(&self) -> bool {
+        self.unsent() + self.held.get() > UNSENT_BYTES_MAX
+    }
+
+    /// Returns when the peer has got and read enough of its answers.
     pub(super) async fn room(&self) {
         while self.is_full() {
             self.drained.notified().await;

@@ -93,7 +93,7 @@ impl Core {
     pub(super) fn on_records<B: AsRef<[u8]>>(&mut self, id: LogicGroup, arrived: &Arrived<B>) {
         let now_ms = self.mono_ms;
         let full = self.shared.memory.is_full_for_copies();
-        let refuses = full || self.shared.write_refusal().is_some();
+        let refuses = full || self.shared.record_refusal().is_some();
         let Some(group) = self.groups.get_mut(&id).filter(|group| !group.left) else { return };
         let Arrived { from, records, safe_ms, sync, bodies } = arrived;
         if refuses || group.stopped.is_some() {
@@ -330,6 +330,7 @@ impl Core {
 
     /// The process is about to stop: hand everything over.
     pub(crate) fn depart(&mut self) {
+        self.departs = true;
         let ids: Vec<LogicGroup> = self.groups.keys().copied().collect();
         for id in ids {
             if let Some(group) = self.groups.get_mut(&id) {

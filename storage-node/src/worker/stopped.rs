@@ -28,7 +28,7 @@ impl Core {
                     self.on_group_timeout(id);
                 }
             } else if is_alone {
-                if std::mem::replace(&mut group.retires, false) {
+                if !self.departs && std::mem::replace(&mut group.retires, false) {
                     // Whoever was to take over is gone: what was given up can at least be read here.
                     group.replica.on_stay();
                     group.departed = false;

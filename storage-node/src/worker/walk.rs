@@ -1,6 +1,6 @@
 //! Scans and counts: passes over a whole lane. What of the memtables they have to look at first may be
 //! more than anybody else may wait for, so it is looked at in slices, and the walk is answered when that
-//! is done. Other requests go on meanwhile; the walk shows what they did.
+//! is done. Other requests go on meanwhile; the walk shows what they did. Walks take turns, a slice each.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,14 +13,15 @@ use common::op::{Op, Scan};
 use common::reply::{ObjectKind, Reply, ScanObject, ScanReply};
 use common::wire::request::{self, RequestHead};
 use common::wire::response;
+use rt::clock;
 use tokio::sync::Notify;
 
 use crate::engine::{EngineError, ScanFrom, Slice};
-use crate::worker::core::{Core, unknowable};
+use crate::worker::core::{Core, touch, unknowable};
 use crate::worker::group::Group;
 use crate::worker::lead::{Held, ParkedRequest, Service};
 use crate::worker::peer::Peer;
-use crate::worker::reclaim::with_slice;
+use crate::worker::slices::with_slice;
 
 /// Most objects of one scan page.
 const SCAN_MAX: u32 = 10_000;
@@ -28,20 +29,25 @@ const SCAN_MAX: u32 = 10_000;
 const PAGE_TIME: Duration = Duration::from_micros(500);
 /// How long a slice of a walk is at first.
 const SLICE_TIME: Duration = Duration::from_micros(100);
-/// After so long a time of waiting, and again each time, slices become twice as long: writes must not
+/// After so long a time of slices, and again each time, a walk is in more of a hurry: writes must not
 /// change for ever more than the slices look at.
 const PATIENCE_MS: u64 = 500;
+/// Each doubles how long slices follow one another without a rest, which costs others little, and behind so
+/// many the slices themselves, for which the others wait.
+const MORE_SLICES: u32 = 4;
 /// But not more often than this.
-const DOUBLINGS_MAX: u32 = 6;
+const HURRY_MAX: u32 = 10;
 /// More walks that wait are refused (I14).
 const WALKS_MAX: usize = 1_024;
 
-/// The walks that are not finished, in the order of arrival.
+/// The walks that are not finished, in the order of their turns.
 #[derive(Default)]
 pub(crate) struct Walks {
     waiting: VecDeque<Walk>,
-    /// One of this turn took a whole slice; those behind it wait.
-    turn_is_over: bool,
+    /// How long those of this turn took.
+    taken: Duration,
+    /// In how much of a hurry the last one was.
+    pub(super) hurry: u32,
     /// Tells that there is one.
     pub(super) added: Rc<Notify>,
 }
@@ -49,15 +55,41 @@ pub(crate) struct Walks {
 /// A scan or count whose lane is not looked at to the end.
 struct Walk {
     request: ParkedRequest,
-    /// When it came, and when its client stops waiting, in milliseconds of the node's monotonic clock.
-    since_ms: u64,
+    patience: Patience,
+    /// When its client stops waiting, in milliseconds of the node's monotonic clock.
     deadline_ms: u64,
+}
+
+/// How long a walk has had slices.
+#[derive(Default)]
+struct Patience {
+    /// When its first slice began, in milliseconds.
+    since_ms: Option<u64>,
+}
+
+impl Patience {
+    /// In how much of a hurry the walk is when a slice begins.
+    fn hurry(&mut self, now_ms: u64) -> u32 {
+        let since_ms = *self.since_ms.get_or_insert(now_ms);
+        let hurry = now_ms.saturating_sub(since_ms) / PATIENCE_MS;
+        u32::try_from(hurry).unwrap_or(HURRY_MAX).min(HURRY_MAX)
+    }
+}
+
+/// How long a slice may be.
+fn slice_time(hurry: u32) -> Duration {
+    SLICE_TIME * (1 << hurry.saturating_sub(MORE_SLICES))
 }
 
 impl Walks {
     /// Another turn begins.
     pub(super) fn begin_turn(&mut self) {
-        self.turn_is_over = false;
+        self.taken = Duration::ZERO;
+    }
+
+    /// Those of this turn took a slice; the others wait.
+    fn turn_is_over(&self) -> bool {
+        self.taken >= SLICE_TIME
     }
 }
 
@@ -88,32 +120,53 @@ impl Core {
     /// Runs a scan or count on what is official, or lets it wait for slices.
     pub(super) fn walk_now(&mut self, request: ParkedRequest) {
         let (head, op) = request::decode(&request.request).expect("was decoded before");
-        let waits = self.walks.turn_is_over || !self.walks.waiting.is_empty();
-        if !waits && self.try_walk(&request, &head, &op, SLICE_TIME) {
-            return;
+        let peer = &request.peer;
+        let mut patience = Patience::default();
+        let waits = self.walks.turn_is_over() || !self.walks.waiting.is_empty() || peer.is_full();
+        if !waits {
+            patience.hurry(self.mono_ms);
+            if self.try_walk(&request, &head, &op, SLICE_TIME) {
+                return;
+            }
         }
         if self.walks.waiting.len() >= WALKS_MAX {
             let why = format!(
                 "{} ({}): too many scans and counts wait",
                 head.lane.group, self.shared.name
             );
-            return request.peer.fail(request.id, &Failure::new(FailureCode::Busy, why));
+            return peer.fail(request.id, &Failure::new(FailureCode::Busy, why));
         }
         let deadline_ms = self.mono_ms.saturating_add(u64::from(head.remaining_ms));
-        self.walks.waiting.push_back(Walk { request, since_ms: self.mono_ms, deadline_ms });
+        self.walks.waiting.push_back(Walk { request, patience, deadline_ms });
         self.walks.added.notify_one();
     }
 
-    /// Goes on with the first walk that waits. Returns whether there are more.
+    /// Goes on with the walks that wait, each in its turn, for one slice altogether. Returns whether more
+    /// can be done now. A peer that does not take its answers gets no more of them until it does, and
+    /// what nobody waits for is dropped.
     pub(crate) fn walk_slice(&mut self) -> bool {
-        let Some(walk) = self.walks.waiting.pop_front() else { return false };
-        self.touch(&walk.request.peer);
-        let doublings = self.mono_ms.saturating_sub(walk.since_ms) / PATIENCE_MS;
-        let doublings = u32::try_from(doublings).unwrap_or(DOUBLINGS_MAX).min(DOUBLINGS_MAX);
-        if !self.resume_walk(&walk, SLICE_TIME * (1 << doublings)) {
-            self.walks.waiting.push_front(walk);
+        self.walks.begin_turn();
+        for _ in 0..self.walks.waiting.len() {
+            let Some(mut walk) = self.walks.waiting.pop_front() else { break };
+            let (peer, is_late) = (&walk.request.peer, walk.deadline_ms <= self.mono_ms);
+            if peer.is_gone() {
+                continue;
+            }
+            if peer.is_full() && !is_late {
+                self.walks.waiting.push_back(walk);
+                continue;
+            }
+            touch(&mut self.touched, peer);
+            let hurry = walk.patience.hurry(self.mono_ms);
+            self.walks.hurry = hurry;
+            if !self.resume_walk(&walk, slice_time(hurry)) {
+                self.walks.waiting.push_back(walk);
+            }
+            if self.walks.turn_is_over() {
+                break;
+            }
         }
-        !self.walks.waiting.is_empty()
+        self.walks.waiting.iter().any(|walk| !walk.request.peer.is_full())
     }
 
     /// Whether the walk is answered.
@@ -152,6 +205,7 @@ impl Core {
         let steps_max = self.slice_steps;
         let Some(group) = self.groups.get_mut(&head.lane.group) else { return true };
         let mut body = Vec::new();
+        let begin = clock::now();
         let done = match op {
             Op::Scan(scan) => {
                 let is_ready = |slice: &mut Slice<'_>| group.store.prepare_scan(slice);
@@ -183,9 +237,11 @@ impl Core {
             | Op::Range(_)
             | Op::Describe(_) => Ok(Some(())),
         };
+        self.walks.taken += clock::now().saturating_duration_since(begin);
         match done {
             Ok(None) => {
-                self.walks.turn_is_over = true;
+                // Also where steps ended it.
+                self.walks.taken = self.walks.taken.max(SLICE_TIME);
                 return false;
             }
             Ok(Some(())) => match self.lease_holds(head.lane) {
@@ -228,4 +284,23 @@ fn scan_page(
         .collect();
     answer(&Reply::Scan(ScanReply { objects, next }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_behind_the_first_slice_however_long_that_was_waited_for() {
+        let mut patience = Patience::default();
+        let hurry = [70_000, 70_499, 70_500, 71_000, 75_000, 99_000].map(|now| patience.hurry(now));
+        assert_eq!(hurry, [0, 0, 1, 2, 10, 10]);
+    }
+
+    #[test]
+    fn others_wait_for_longer_slices_only_where_more_of_them_did_not_help() {
+        let us = Duration::from_micros;
+        let times = [0, 4, 5, 10].map(slice_time);
+        assert_eq!(times, [us(100), us(100), us(200), us(6_400)]);
+    }
 }

@@ -78,6 +78,28 @@ impl Client {
         }
     }
 
+    /// So much is sent to it that it should read some of it first. Returns how much.
+    pub(super) fn fill(&mut self) -> usize {
+        self.receive();
+        let before = self.peer.unsent();
+        // More than the kernel takes.
+        self.peer.put_frame(FrameType::Response, END, |out| out.resize(out.len() + (48 << 20), 0));
+        self.peer.unsent() - before
+    }
+
+    /// It reads that.
+    pub(super) fn empty(&self, thread: &Thread, filled: usize) {
+        let mut stream = self.stream.try_clone().unwrap();
+        let reading = std::thread::spawn(move || stream.read_exact(&mut vec![0; filled]).unwrap());
+        thread.run(async {
+            self.peer.flush();
+            while self.peer.unsent() > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        reading.join().unwrap();
+    }
+
     /// An id that was not used yet.
     pub(super) fn next_id(&mut self) -> u64 {
         self.next_id += 1;

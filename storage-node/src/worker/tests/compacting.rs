@@ -6,6 +6,7 @@ use super::answer::{Answer, DONE, value};
 use super::client::Client;
 use super::node::{Node, Setup};
 use super::request::{delete, get, set};
+use crate::memory::FlushView;
 
 /// Every tick flushes, and any file may be copied.
 fn setup() -> Setup {
@@ -16,23 +17,32 @@ fn setup() -> Setup {
 fn shrunk() -> (Node, Client) {
     let mut node = Node::new(setup());
     let mut client = node.connect();
-    for number in 0..100 {
-        let [write] = node.turn(&mut client, [set(&format!("k{number}"), [b'v'; 4_000])]);
-        assert_eq!(client.answer(write), DONE);
-    }
-    flush(&mut node);
-    for number in 10..100 {
-        node.turn(&mut client, [delete(&format!("k{number}"))]);
-    }
-    flush(&mut node);
+    shrink(&mut node, &mut client, 0, 100);
     node.core.shared.set_disk_room(1 << 30);
     (node, client)
 }
 
+fn shrink(node: &mut Node, client: &mut Client, group: u16, keys: u32) {
+    for number in 0..keys {
+        let request = set(&format!("k{number}"), [b'v'; 4_000]).to(group);
+        let [write] = node.turn(client, [request]);
+        assert_eq!(client.answer(write), DONE);
+    }
+    flush_of(node, group);
+    for number in 10..keys {
+        node.turn(client, [delete(&format!("k{number}")).to(group)]);
+    }
+    flush_of(node, group);
+}
+
 fn flush(node: &mut Node) {
+    flush_of(node, 0);
+}
+
+fn flush_of(node: &mut Node, group: u16) {
     node.tick();
     node.sync();
-    assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+    assert_eq!(node.run_flush_thread(), [LogicGroup(group)]);
 }
 
 /// A tick that looks for a file to copy, and what the flush thread makes of it. Whether one is copied.
@@ -107,4 +117,26 @@ fn a_flush_that_is_due_ends_the_copy_and_the_file_waits() {
     assert!(!look(&mut node), "not at once");
     assert!(node.core.shared.claim_compaction(), "another one may begin");
     check(&mut node, &mut client);
+}
+
+/// It would be the first one every time, and nothing would be copied.
+#[test]
+fn a_file_that_waits_for_a_flush_does_not_hold_up_another_one() {
+    let mut node = Node::new(Setup { groups: 2, ..setup() });
+    let mut client = node.connect();
+    shrink(&mut node, &mut client, 0, 200);
+    shrink(&mut node, &mut client, 1, 100);
+    node.core.shared.set_disk_room(1 << 30);
+    node.turn(&mut client, [set("k0", [b'v'; 4_000])]);
+    let flush = node.group(0).store.begin_flush();
+    assert!(flush.is_some());
+    node.core.shared.memory.measured(0, 0, FlushView::default());
+    let space = |node: &mut Node| [0, 1].map(|group| node.group(group).store.space().file);
+    let before = space(&mut node);
+    node.core.compact_next_ms = 0;
+    node.core.plan_compaction();
+    node.run_flush_thread();
+    let after = space(&mut node);
+    assert_eq!(after[0], before[0]);
+    assert!(after[1] < before[1]);
 }

@@ -2,10 +2,13 @@
 
 use common::failure::FailureCode;
 use common::ids::{LogicGroup, Lsn};
+use rt::clock;
 
 use super::answer::{Answer, DONE, value};
+use super::client::Client;
 use super::node::{Node, Setup};
-use super::request::{count, get, set};
+use super::request::{count, get, set, set_for};
+use crate::worker::Core;
 
 fn two() -> Setup {
     Setup { groups: 2, ..Setup::default() }
@@ -95,4 +98,32 @@ fn while_one_group_is_flushed_both_take_writes() {
     }
     assert!(flushed.contains(&LogicGroup(0)) && flushed.contains(&LogicGroup(1)), "{flushed:?}");
     assert_eq!(node.core.shared.memory.used(), 0);
+}
+
+#[test]
+fn a_group_with_much_to_reclaim_does_not_hold_up_one_that_comes_later() {
+    let mut node = Node::new(two());
+    let mut client = node.connect();
+    let expire = |node: &mut Node, client: &mut Client, group, keys| {
+        for n in 0..keys {
+            node.turn(client, [set_for(&format!("k{n}"), 1).to(group)]);
+        }
+        let last_ms = clock::wall_ms() + 1;
+        while clock::wall_ms() <= last_ms {
+            std::thread::yield_now();
+        }
+        node.core_turn(Core::look_for_reclaim);
+    };
+    let has =
+        |node: &mut Node| [0, 1].map(|group| node.group(group).store.has_reclaim(clock::wall_ms()));
+    node.core.slice_steps = 10;
+    expire(&mut node, &mut client, 0, 60);
+    assert!(node.core_turn(Core::reclaim_slice));
+    expire(&mut node, &mut client, 1, 5);
+    assert_eq!(has(&mut node), [true, true]);
+    node.core_turn(Core::reclaim_slice);
+    node.core_turn(Core::reclaim_slice);
+    assert_eq!(has(&mut node), [true, false]);
+    while node.core_turn(Core::reclaim_slice) {}
+    assert_eq!(has(&mut node), [false, false]);
 }

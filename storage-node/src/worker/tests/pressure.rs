@@ -1,5 +1,8 @@
 //! Memory that is short: answers of writes wait, reads and evaluation do not.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use common::durability::Acks;
 use common::failure::FailureCode;
 use common::ids::LogicGroup;
@@ -7,10 +10,11 @@ use rt::clock;
 
 use super::answer::{Answer, DONE, value};
 use super::client::Client;
+use super::gate::WAIT_MAX;
 use super::node::{Node, Setup};
-use super::request::{get, get_start, set, set_for};
+use super::request::{get, get_start, set, set_for, swap};
 use crate::memory::FlushView;
-use crate::worker::Core;
+use crate::worker::{Core, connection};
 
 const BUDGET: usize = 256 << 10;
 
@@ -80,6 +84,56 @@ fn a_stop_lets_every_answer_go() {
     let [write] = node.turn(&mut client, [set("k", long())]);
     node.core_turn(Core::end_pace);
     assert_eq!(client.answer(write), DONE);
+    node.core_turn(Core::look_at_memory);
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    assert_eq!(client.answer(write), DONE, "timers go on until the end");
+}
+
+#[test]
+fn an_answer_is_held_until_its_client_stops_waiting_at_most() {
+    let (mut node, mut client) = full();
+    let request = || set("k", long()).with(|head| head.remaining_ms = 300);
+    node.turn(&mut client, [request(), request().always()]);
+    // A tenth is left for the way.
+    let until_ms = node.core.mono_ms + 270;
+    node.sync();
+    assert!(node.core.pace.pop(until_ms - 1).is_none());
+    assert!(node.core.pace.pop(until_ms).is_some());
+    assert!(node.core.pace.pop(until_ms).is_some(), "also where it waited for a sync");
+}
+
+#[test]
+fn what_is_held_outlives_its_lane_and_whoever_waits_for_something_else() {
+    let (mut node, mut client) = full();
+    let mut gone = node.connect();
+    node.turn(&mut gone, [set("k", long())]);
+    let [write] = node.turn(&mut client, [set("k", long())]);
+    gone.peer.end();
+    node.group(0).lanes[0].lead = None;
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), Answer::Nothing);
+    node.sync();
+    assert_eq!(node.run_flush_thread(), [LogicGroup(0)]);
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE, "it is official");
+}
+
+#[test]
+fn a_peer_is_read_no_further_while_too_much_is_held_back_for_it() {
+    let (mut node, mut client) = full();
+    let (thread, peer) = (Rc::clone(&node.thread), Rc::clone(&client.peer));
+    for _ in 0..40 {
+        node.turn(&mut client, [swap("large", vec![7; BUDGET / 2])]);
+    }
+    assert!(peer.unsent() == 0 && peer.is_full());
+    thread.run(async {
+        let mut waiting = std::pin::pin!(peer.room());
+        let waited = tokio::time::timeout(Duration::ZERO, waiting.as_mut()).await;
+        assert!(waited.is_err());
+        peer.end();
+        node.core.end_pace();
+        tokio::time::timeout(WAIT_MAX, waiting).await.unwrap();
+    });
 }
 
 #[test]
@@ -96,6 +150,52 @@ fn writes_are_refused_while_memory_is_full_and_flushes_fail() {
     node.core.shared.memory.flush_succeeded(true);
     let [write] = node.turn(&mut client, [set("k", "2")]);
     assert_ne!(client.answer(write), Answer::Failed(FailureCode::DiskFull));
+}
+
+/// The disk may hang: a sync or a flush neither ends nor fails.
+#[test]
+fn writes_are_refused_while_memory_stays_full_and_reads_go_on() {
+    let (mut node, mut client) = full();
+    let [write] = node.turn(&mut client, [set("k", vec![1; BUDGET])]);
+    let memory = |node: &Node, now_ms| node.core.shared.memory.look(now_ms);
+    memory(&node, 1);
+    let [next] = node.turn(&mut client, [set("l", "1")]);
+    assert_ne!(client.answer(next), Answer::Failed(FailureCode::Busy), "not yet");
+    memory(&node, 10_000);
+    let [refused, read] = node.turn(&mut client, [set("l", "2"), get("l")]);
+    assert_eq!(client.answer(refused), Answer::Failed(FailureCode::Busy));
+    assert!(client.failure(refused).detail.contains("memory is full"));
+    assert_eq!(client.answer(read), value("1"));
+    for _ in 0..2 {
+        node.sync();
+        node.run_flush_thread();
+    }
+    node.core_turn(Core::look_at_memory);
+    assert_eq!(client.answer(write), DONE);
+    let [write] = node.turn(&mut client, [set("l", "3")]);
+    assert_eq!(client.answer(write), DONE, "there is room again");
+}
+
+#[test]
+fn a_connection_is_read_when_there_is_memory_or_writes_are_refused() {
+    let node = Node::new(Setup { memtable_bytes: BUDGET, ..Setup::default() });
+    let memory = &node.core.shared.memory;
+    let use_bytes = |bytes| memory.measured(0, bytes, FlushView::default());
+    let waits_until = |change: &dyn Fn()| {
+        use_bytes(2 * BUDGET);
+        node.thread.run(async {
+            let mut waiting = std::pin::pin!(connection::memory(&node.core.shared));
+            let waited = tokio::time::timeout(Duration::ZERO, waiting.as_mut()).await;
+            assert!(waited.is_err(), "memory is full");
+            change();
+            tokio::time::timeout(WAIT_MAX, waiting).await.unwrap();
+        });
+    };
+    waits_until(&|| use_bytes(BUDGET));
+    waits_until(&|| node.core.shared.set_disk_full(true));
+    node.core.shared.set_disk_full(false);
+    waits_until(&|| [1, 10_000].into_iter().for_each(|now_ms| memory.look(now_ms)));
+    node.thread.run(connection::memory(&node.core.shared));
 }
 
 /// Nothing could ever make room for them.
@@ -134,6 +234,7 @@ fn reclaim_rests_while_the_disk_is_full_or_memory_is_tight() {
     while !is_due(&mut node) {
         std::thread::yield_now();
     }
+    node.core_turn(Core::look_for_reclaim);
     node.core.shared.set_disk_full(true);
     node.core_turn(Core::reclaim_slice);
     assert!(is_due(&mut node));

@@ -99,6 +99,13 @@ pub(super) fn set(name: &str, value: impl AsRef<[u8]>) -> Request {
     Request::new(&Op::Write(Write::put(string(name), value.as_ref(), true)))
 }
 
+/// Stores a string and asks for the one before.
+pub(super) fn swap(name: &str, value: impl AsRef<[u8]>) -> Request {
+    let mut write = Write::put(string(name), value.as_ref(), true);
+    write.want = Want::Value;
+    Request::new(&Op::Write(write))
+}
+
 /// Stores a string if there is none.
 pub(super) fn set_new(name: &str, value: &str) -> Request {
     let absent = Condition { at: string(name), test: Test::ObjectAbsent };

@@ -11,6 +11,7 @@ use super::node::{LOG, Node, Setup, lane, other};
 use super::request::{add, get, set};
 use crate::engine::EngineError;
 use crate::replication::message::Message;
+use crate::worker::Core;
 use crate::worker::lead::Service;
 
 const STOPPED: Answer = Answer::Failed(FailureCode::Stopped);
@@ -104,7 +105,7 @@ fn a_stopped_group_asks_to_be_taken_out_and_acknowledges_no_further_record() {
         node.hear_records(&[record(term, lsn)]);
     }
     node.sync();
-    node.core_turn(crate::worker::Core::on_timers);
+    node.core_turn(Core::on_timers);
     let pulls = link.pulls(&node.thread);
     assert!(!pulls.is_empty(), "it lets hear of itself");
     for pull in pulls {
@@ -135,11 +136,7 @@ fn a_stopped_group_that_is_left_alone_refuses_writes_and_reads_again() {
             node.hear_pull(last, last);
             node.until("the lane is not given up", |n| n.group(0).lanes[0].lead.is_none());
         }
-        let register = node.register(0).unwrap().clone();
-        let own = register.leaders().filter(|(_, leader)| leader.node == other());
-        let consent = own.map(|(server, leader)| (server, leader.since)).collect();
-        let depart = Message::Depart { group: register.group, known: register.epoch, consent };
-        node.hear(&[depart]);
+        node.hear(&[other_departs(&node)]);
         node.until("the other server stays in R", |node| {
             !node.register(0).unwrap().is_in_step(other())
         });
@@ -177,4 +174,30 @@ fn an_operation_that_finds_the_file_damaged_comes_again_if_there_is_another_serv
         let answer = if servers == 2 { Answer::Nothing } else { STOPPED };
         assert_eq!(client.answer(write), answer);
     }
+}
+
+#[test]
+fn a_stopped_group_that_is_left_alone_leaves_all_the_same_when_the_process_stops() {
+    let mut node = Node::new(two());
+    stop(&mut node);
+    node.tick();
+    assert!(node.group(0).retires);
+    node.core_turn(Core::depart);
+    node.hear(&[other_departs(&node)]);
+    node.until("the other server stays in R", |node| {
+        !node.register(0).unwrap().is_in_step(other())
+    });
+    node.tick();
+    node.until("it stays", |node| {
+        node.tick();
+        node.core.has_departed()
+    });
+}
+
+/// The other server asks to be taken out of R.
+fn other_departs(node: &Node) -> Message {
+    let register = node.register(0).unwrap();
+    let own = register.leaders().filter(|(_, leader)| leader.node == other());
+    let consent = own.map(|(server, leader)| (server, leader.since)).collect();
+    Message::Depart { group: register.group, known: register.epoch, consent }
 }

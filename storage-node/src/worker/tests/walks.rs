@@ -51,20 +51,51 @@ fn requests_are_served_while_a_count_waits_and_it_counts_what_they_did() {
 }
 
 #[test]
-fn walks_are_answered_in_the_order_in_which_they_came() {
+fn walks_take_turns_so_a_long_one_does_not_hold_up_a_short_one() {
     let (mut node, mut client) = with_keys(Setup { groups: 2, ..Setup::default() });
-    let walks = [count(), scan(), count().to(1), count()];
-    let ids = node.turn(&mut client, walks);
-    let mut answered = 0;
-    while answered < ids.len() {
+    node.turn(&mut client, [count().to(1)]);
+    slices(&mut node);
+    let names: Vec<String> = (0..15).map(|n| format!("new {n}")).collect();
+    let all = names.iter().map(|name| (name.as_str(), &b"v"[..]));
+    node.turn(&mut client, [set_all(all).to(1)]);
+    let [large, small, last] = node.turn(&mut client, [count(), count().to(1), scan()]);
+    for _ in 0..5 {
+        assert_eq!(client.answer(small), Answer::Nothing);
         node.walk_slice();
-        while answered < ids.len() && client.answer(ids[answered]) != Answer::Nothing {
-            answered += 1;
-        }
-        for later in ids.iter().skip(answered) {
-            assert_eq!(client.answer(*later), Answer::Nothing);
-        }
     }
+    assert_eq!(client.answer(small), Answer::Count(KEYS + 15), "its second slice");
+    assert_eq!([client.answer(large), client.answer(last)], [Answer::Nothing, Answer::Nothing]);
+}
+
+#[test]
+fn what_nobody_waits_for_is_dropped() {
+    let (mut node, mut client) = with_keys(Setup::default());
+    node.turn(&mut client, [count(), scan()]);
+    client.peer.end();
+    assert!(!node.walk_slice());
+}
+
+#[test]
+fn who_does_not_take_answers_gets_no_more_of_them_until_then() {
+    let (mut node, mut slow) = with_keys(Setup::default());
+    let mut other = node.connect();
+    let [counted] = node.turn(&mut other, [count()]);
+    slices(&mut node);
+    assert_eq!(other.answer(counted), Answer::Count(KEYS));
+    let filled = slow.fill();
+    let [at_once] = node.turn(&mut slow, [count()]);
+    assert!(!node.walk_slice(), "nothing is done for it");
+    // But it does not wait for ever.
+    let [late] = node.turn(&mut slow, [count().with(|head| head.remaining_ms = 1)]);
+    node.turn(&mut other, [set("new", "v")]);
+    let (unsent, came_ms) = (slow.peer.unsent(), node.core.mono_ms);
+    node.until("time stands still", |node| node.core.mono_ms > came_ms + 1);
+    assert!(!node.walk_slice());
+    assert!(slow.peer.unsent() > unsent);
+    slow.empty(&node.thread, filled);
+    slices(&mut node);
+    assert_eq!(slow.answer(late), Answer::Failed(FailureCode::DeadlinePassed));
+    assert_eq!(slow.answer(at_once), Answer::Count(KEYS + 1), "counted now");
 }
 
 #[test]
