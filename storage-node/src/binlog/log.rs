@@ -254,9 +254,11 @@ impl Log {
     /// Waits for the directory's fsync: call it from a thread that may.
     ///
     /// # Errors
-    /// If a file cannot be removed; it and those after it stay.
+    /// If a file cannot be removed; it and those after it stay. If the directory cannot be synced, or the log
+    /// is poisoned; it is then.
     pub fn release(&self, upto: LogPosition) -> Result<usize, LogError> {
         let core = &*self.core;
+        core.check_poison()?;
         let all: Vec<u64> = lock(&core.segments).keys().copied().collect();
         let released = retention::releasable(all, upto, core.durable.load());
         for &index in &released {
@@ -267,8 +269,11 @@ impl Log {
                 lock(&core.segments).extend(bytes.map(|bytes| (index, bytes)));
                 return Err(LogError::Io { action: "remove", path, source });
             }
-            // One at a time and durably: whatever a crash leaves begins later, without a gap.
-            core.fs.sync_dir(&core.dir).map_err(LogError::io("sync", &core.dir))?;
+            // One at a time and durably: whatever a crash leaves begins later, without a gap. After an error
+            // the name may come back, whatever a later sync says, so none behind it may go.
+            core.fs.sync_dir(&core.dir).map_err(|error| {
+                core.fail_for_good(format!("could not sync {}: {error}", core.dir.display()))
+            })?;
         }
         Ok(released.len())
     }

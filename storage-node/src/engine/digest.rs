@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::engine::EngineError;
 use crate::engine::file::FileReader;
 use crate::engine::layout::split_key;
+use crate::engine::slice::Slice;
 use crate::engine::store::{Store, lane_of};
 use crate::engine::visible::Hiding;
 
@@ -33,7 +34,8 @@ pub struct DigestPage {
     /// By bucket, the wrapping sum of the hashes of its records that lie in this part. A bucket
     /// without one is absent.
     pub buckets: BTreeMap<u8, u64>,
-    /// Where the next part begins: a physical key. None at the end of the lane.
+    /// Where the next part begins: a physical key, or where this one was to begin. None at the end of the
+    /// lane.
     pub next: Option<Vec<u8>>,
 }
 
@@ -53,7 +55,8 @@ pub struct DigestKey {
 pub struct DigestKeys {
     /// The records.
     pub keys: Vec<DigestKey>,
-    /// Where the next part begins: a physical key. None at the end of the lane.
+    /// Where the next part begins: a physical key, or where this one was to begin. None at the end of the
+    /// lane.
     pub next: Option<Vec<u8>>,
 }
 
@@ -94,7 +97,8 @@ impl Visible<'_> {
 impl Store {
     /// Digests a part of a lane: what is visible at `now_ms` (milliseconds since 1970) from the
     /// physical key `from` on, empty for the beginning. Stops after looking at about `bytes_max` bytes
-    /// of records, those that do not count included, but looks at one at least.
+    /// of records, those that do not count included, but looks at one at least. A page that had to put
+    /// what is in memory in order first has nothing else, and the next one begins where it did.
     ///
     /// # Errors
     /// The file cannot be read or is damaged, or `from` is no physical key.
@@ -116,7 +120,8 @@ impl Store {
     }
 
     /// Lists what is visible at `now_ms` in some buckets of a lane, from the physical key `from` on.
-    /// Stops after `max` records, or after looking at about `bytes_max` bytes.
+    /// Stops after `max` records, or after looking at about `bytes_max` bytes. May have nothing and begin
+    /// again, as [`Self::digest_page`].
     ///
     /// # Errors
     /// The file cannot be read or is damaged, or `from` is no physical key.
@@ -142,7 +147,7 @@ impl Store {
     }
 
     /// Visits the visible records of a lane in key order until `bytes_max` is used up or `visit` breaks.
-    /// Returns the key of the first record that was not looked at.
+    /// Returns the key of the first record that was not looked at, or `from`.
     fn walk(
         &self,
         server: ServerIndex,
@@ -154,6 +159,10 @@ impl Store {
         let (start, start_suffix) = if from.is_empty() { (from, from) } else { split_key(from)? };
         if !start.is_empty() {
             lane_of(start, self.options.servers)?;
+        }
+        // Memtables are put in order over as many pages as it takes.
+        if !self.prepare_scan(&mut Slice::steps((bytes_max / VISIT_BYTES).max(1))) {
+            return Ok(Some(from.to_vec()));
         }
         let reader = self.reader()?;
         let mut budget = Budget { left: bytes_max.max(1), next: None };

@@ -9,6 +9,8 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use common::codec::DecodeError;
+use common::key::decode_object_prefix;
 use common::stored::Stored;
 use redb::{
     AccessGuard, Builder, Database, Range, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata,
@@ -19,7 +21,7 @@ use crate::engine::EngineError;
 use crate::engine::backend::{self, BackendState};
 use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_FORMAT, META_HEADERS,
-    META_IDENTITY, META_NAMED, META_STORED, RECORDS, StoreIdentity,
+    META_IDENTITY, META_NAMED, META_STORED, RECORDS, StoreIdentity, split_expiry_key, split_key,
 };
 use crate::engine::meta::Meta;
 use crate::engine::open_file::OpenFile;
@@ -322,7 +324,8 @@ impl FileReader {
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
         let end = now_ms.saturating_add(1).to_be_bytes();
-        self.read(|reader| keys_between(&reader.expiry, after, Bound::Excluded(&end), max))
+        let end = Bound::Excluded(&end[..]);
+        self.read(|reader| keys_between(&reader.expiry, after, end, max, check_expiry_key))
     }
 
     /// Up to `max` keys of the garbage index behind `after`.
@@ -331,7 +334,8 @@ impl FileReader {
         after: &[u8],
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
-        self.read(|reader| keys_between(&reader.garbage, after, Bound::Unbounded, max))
+        let check = |key: &[u8]| decode_object_prefix(key).map(drop);
+        self.read(|reader| keys_between(&reader.garbage, after, Bound::Unbounded, max, check))
     }
 
     /// So many records, keys of the expiry index and keys of the garbage index there are.
@@ -345,7 +349,8 @@ impl FileReader {
         after: &[u8],
         max: usize,
     ) -> Result<Vec<Box<[u8]>>, EngineError> {
-        self.read(|reader| keys_between(&reader.expiry, after, Bound::Unbounded, max))
+        let end = Bound::Unbounded;
+        self.read(|reader| keys_between(&reader.expiry, after, end, max, check_expiry_key))
     }
 
     /// What the file says about itself, value by value.
@@ -359,17 +364,31 @@ impl FileReader {
     }
 }
 
+/// Keys of an index. They have no checksum, so what comes from here is checked to be a key.
 fn keys_between(
     table: &ReadOnlyTable<Bytes, ()>,
     after: &[u8],
     end: Bound<&[u8]>,
     max: usize,
+    check: impl Fn(&[u8]) -> Result<(), DecodeError>,
 ) -> Result<Vec<Box<[u8]>>, redb::Error> {
     if matches!(end, Bound::Excluded(end) if after >= end) {
         return Ok(Vec::new());
     }
     let range = table.range::<&[u8]>((Bound::Excluded(after), end))?;
-    range.take(max).map(|item| Ok(item?.0.value().into())).collect()
+    let keys = range.take(max).map(|item| {
+        let (key, _) = item?;
+        let no_key = |error| redb::Error::Corrupted(format!("a key of an index: {error}"));
+        check(key.value()).map_err(no_key)?;
+        Ok(key.value().into())
+    });
+    keys.collect()
+}
+
+fn check_expiry_key(key: &[u8]) -> Result<(), DecodeError> {
+    let (_, key) = split_expiry_key(key)?;
+    let (prefix, _) = split_key(key)?;
+    decode_object_prefix(prefix).map(drop)
 }
 
 type RecordRange = Range<'static, Bytes, Bytes>;

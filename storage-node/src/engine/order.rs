@@ -67,6 +67,12 @@ impl OrderIndex {
         true
     }
 
+    /// How many objects were taken in.
+    #[cfg(test)]
+    pub(super) fn covered(&self) -> u32 {
+        self.covered
+    }
+
     fn add(&mut self, table: &Memtable, number: u32) {
         let prefix = table.node(number).prefix();
         if self.leaves.is_empty() {

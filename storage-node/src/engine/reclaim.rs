@@ -36,6 +36,9 @@ const BATCH: usize = 32;
 /// So many tombstones of an object are stepped over before it is left to the garbage pass, whose look at
 /// it is sliced.
 const TOMBSTONES_MAX: usize = 32;
+/// So many objects wait for the garbage pass in memory. The flush lists others in the file, and the pass
+/// meets them there.
+pub(super) const FRESH_MAX: usize = 4_096;
 /// Later than any expiry.
 const NEVER: u64 = u64::MAX;
 
@@ -151,7 +154,9 @@ impl ReclaimState {
 
     /// An object may have got hidden fields.
     pub(super) fn on_garbage(&mut self, prefix: &[u8]) {
-        self.fresh.push_back(prefix.into());
+        if self.fresh.len() < FRESH_MAX {
+            self.fresh.push_back(prefix.into());
+        }
     }
 
     /// The active memtable was frozen.
@@ -221,14 +226,27 @@ impl Store {
         }
         self.reclaim_due(&safe, slice)?;
         // Again also when it was first: expired objects may have been left to it.
-        self.reclaim_garbage(&safe, slice)
+        self.reclaim_garbage(&safe, slice)?;
+        while !slice.is_over() && INDEXES.iter().any(|index| self.is_due(*index, &safe)) {
+            self.reclaim_due(&safe, slice)?;
+            self.reclaim_garbage(&safe, slice)?;
+        }
+        Ok(())
     }
 
+    /// Whether an index has keys to handle.
+    fn is_due(&self, index: Index, safe: &SafeTimes) -> bool {
+        self.reclaim.cursor(index).next_due <= safe.max()
+    }
+
+    /// Handles what is due, as long as not too many objects wait for the garbage pass.
     fn reclaim_due(&mut self, safe: &SafeTimes, slice: &mut Slice<'_>) -> Result<(), EngineError> {
         for index in INDEXES {
-            let cursor = self.reclaim.cursor_mut(index);
-            cursor.release(safe);
-            while !slice.is_over() && self.reclaim.cursor(index).next_due <= safe.max() {
+            self.reclaim.cursor_mut(index).release(safe);
+            while !slice.is_over()
+                && self.reclaim.fresh.len() < FRESH_MAX
+                && self.is_due(index, safe)
+            {
                 self.reclaim_batch(index, safe, slice)?;
             }
         }

@@ -159,10 +159,10 @@ impl Applier {
         let id = head.stream.lane.group;
         let group = self.groups.get_mut(usize::from(id.0) / self.threads).and_then(Option::as_mut);
         let group = group.expect("records come to the thread that has their group");
-        let before = group.group.store.memory_bytes();
+        let before = group.flushable_bytes();
         group.replay(&head, at, place, &self.data)?;
         // The memory of all its groups is at least that of this one.
-        self.memory_bytes = self.memory_bytes + group.group.store.memory_bytes() - before;
+        self.memory_bytes = self.memory_bytes + group.flushable_bytes() - before;
         Ok(())
     }
 
@@ -191,12 +191,17 @@ impl Applier {
             // What waits for the log may be far larger than what does not; small flushes are dear.
             let worth = largest.unwrap_or_default() / 2;
             let Some(group) = chosen.filter(|group| group.flushable_bytes() >= worth) else {
-                self.common.wants_durable.store(largest.is_some(), Ordering::Relaxed);
+                self.common.wants_durable.fetch_or(largest.is_some(), Ordering::Relaxed);
                 return;
             };
             let before = self.memory_bytes;
-            self.memory_bytes = before.saturating_sub(group.flush());
+            let group_before = group.flushable_bytes();
+            group.flush();
+            self.memory_bytes = before + group.flushable_bytes() - group_before;
             self.count_memory(before);
+            if self.memory_bytes == before {
+                return;
+            }
         }
     }
 }
@@ -246,17 +251,17 @@ impl GroupReplay {
         Ok(())
     }
 
-    /// Memory that a flush gives back.
+    /// Memory that a flush gives back. That of a group whose flush failed counts for nothing: nobody
+    /// makes room for it before the node runs.
     fn flushable_bytes(&self) -> usize {
         let store = &self.group.store;
-        if store.stopped().is_some() { 0 } else { store.memory_bytes() }
+        let failed = store.stopped().is_some() || store.wants_retry();
+        if failed { 0 } else { store.memory_bytes() }
     }
 
-    /// Writes the memtable into the file; returns its size. After an error the group has stopped: it
-    /// takes no writes, and goes on being replayed into memory.
-    fn flush(&mut self) -> usize {
+    /// Writes the memtable into the file. After an error the group goes on being replayed into memory.
+    fn flush(&mut self) {
         let store = &mut self.group.store;
-        let bytes = store.memory_bytes();
         if let Some(job) = store.begin_flush() {
             let done = job.run();
             if let Some(error) = done.error() {
@@ -264,7 +269,6 @@ impl GroupReplay {
             }
             drop(store.finish_flush(done));
         }
-        bytes
     }
 }
 

@@ -36,6 +36,22 @@ fn a_failed_fsync_poisons_the_log_until_it_is_opened_again() {
     opened.append(&["writes again"]).unwrap();
 }
 
+/// A name that may come back leaves a gap if the ones behind it go.
+#[test]
+fn a_failed_sync_of_the_directory_ends_the_release_for_good() {
+    let fs = MemFs::new();
+    let opened = open(&fs).unwrap();
+    let receipts: Vec<_> = (0..30).map(|i| opened.append(&[body(i, 1500)]).unwrap()).collect();
+    let last = receipts[29];
+    assert!(opened.sync(last.end));
+    fs.fail_sync(1);
+    opened.log.release(last.first).unwrap_err();
+    let first = opened.log.first();
+    assert!(matches!(opened.append(&["later"]).unwrap_err(), LogError::Poisoned { .. }));
+    assert!(matches!(opened.log.release(last.first).unwrap_err(), LogError::Poisoned { .. }));
+    assert_eq!((opened.log.first(), first.segment), (first, 2), "one is gone, the others stay");
+}
+
 #[test]
 fn a_failed_write_poisons_the_log_and_says_that_the_outcome_is_unknown() {
     let fs = MemFs::new();

@@ -35,7 +35,7 @@ fn digest(bench: &Bench, page_bytes: usize, now_ms: u64) -> BTreeMap<(u8, u8), u
     let mut all: BTreeMap<(u8, u8), u64> = BTreeMap::new();
     for server in 0..bench.options.servers {
         let mut from = Vec::new();
-        loop {
+        for pages in 0.. {
             let page = bench.store().digest_page(ServerIndex(server), &from, page_bytes, now_ms);
             let page = page.unwrap();
             for (bucket, sum) in page.buckets {
@@ -43,7 +43,7 @@ fn digest(bench: &Bench, page_bytes: usize, now_ms: u64) -> BTreeMap<(u8, u8), u
                 *total = total.wrapping_add(sum);
             }
             let Some(next) = page.next else { break };
-            assert!(next > from, "every page goes on");
+            assert!(next >= from && pages < 2_000, "the pages come to an end");
             from = next;
         }
     }
@@ -156,4 +156,23 @@ fn a_walk_does_not_begin_at_what_is_no_key() {
         let error = bench.store().digest_page(ServerIndex(0), from, 100, 1).unwrap_err();
         assert!(matches!(error, EngineError::Key(_)), "{error}");
     }
+}
+
+/// A page is to take milliseconds of the worker, however much is in memory.
+#[test]
+fn what_is_in_memory_is_put_in_order_over_several_pages() {
+    let mut bench = Bench::new(StoreOptions { cache_bytes: 1 << 20, ..KEPT });
+    for n in 0..500 {
+        bench.set(&format!("{n} string"), 0, "v");
+    }
+    let covered = |bench: &Bench| bench.store().active.order.borrow().covered();
+    let page = bench.store().digest_page(ServerIndex(0), &[], 10_000, 1).unwrap();
+    assert_eq!((page.next, page.buckets.len()), (Some(Vec::new()), 0));
+    assert_eq!(covered(&bench), 156, "a step is an object");
+    let keys = bench.store().digest_keys(ServerIndex(0), &[1], b"", 10, 10_000, 1).unwrap();
+    assert_eq!((keys.next, keys.keys.len()), (Some(Vec::new()), 0));
+    assert_eq!(covered(&bench), 312);
+    let paged = digest(&bench, 10_000, 1);
+    bench.flush();
+    assert_eq!(digest(&bench, usize::MAX, 1), paged);
 }

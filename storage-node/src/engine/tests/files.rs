@@ -3,12 +3,14 @@
 use std::fs;
 
 use common::address::Field;
-use common::ids::{ClusterId, LogicGroup, NodeId, StoreId};
+use common::ids::{ClusterId, LogicGroup, NodeId, ServerIndex, StoreId};
+use common::key::UNNAMED_SUFFIX;
 use common::stored::Body;
 
-use super::support::{Bench, OPTIONS, identity, key, real};
-use crate::engine::layout::{META, META_FORMAT};
-use crate::engine::{EngineError, Store, StoreIdentity, StoreOptions, View};
+use super::support::{Bench, OPTIONS, identity, key, prefix, real};
+use crate::engine::layout::{META, META_FORMAT, expiry_key};
+use crate::engine::{EngineError, Slice, Store, StoreIdentity, StoreOptions, View};
+use crate::files::MemFs;
 
 #[test]
 fn what_was_flushed_survives_and_what_was_not_is_replayed() {
@@ -115,6 +117,37 @@ fn a_truncated_or_overwritten_file_is_an_error_and_no_panic() {
         check(&content);
     }
     assert!(refused > 10, "{refused} damaged files were noticed");
+}
+
+/// Keys of the indexes have no checksum of their own.
+#[test]
+fn a_changed_byte_in_a_key_of_an_index_is_damage_and_no_panic() {
+    let disk = MemFs::new();
+    let mut bench = Bench::on_disk(&disk, OPTIONS);
+    // With a longer namespace the key still has all its parts.
+    let name = "\0".repeat(200);
+    bench.set(&name, 100, "v");
+    bench.flush();
+    bench.reopen();
+    assert_eq!((bench.count(99), bench.count(100)), (1, 0));
+    let index_key = expiry_key(100, &prefix(&name), UNNAMED_SUFFIX);
+    let whole = disk.bytes(&bench.path());
+    let mut found = 0;
+    for at in (0..whole.len()).filter(|at| whole[*at..].starts_with(&index_key)) {
+        disk.flip(&bench.path(), (at + 8) as u64, 0x40);
+        found += 1;
+    }
+    assert!(found > 0);
+    bench.reopen();
+    let now = |_| 100;
+    let errors = [
+        bench.store().count(b"ns", ServerIndex(0), 100, &mut Slice::unbounded()).err(),
+        bench.store_mut().reclaim(now, &mut Slice::unbounded()).err(),
+    ];
+    for error in errors {
+        let error = error.expect("it is damaged").to_string();
+        assert!(error.starts_with("/3.redb: damaged: a key of an index"), "{error}");
+    }
 }
 
 #[test]

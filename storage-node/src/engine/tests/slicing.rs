@@ -7,6 +7,7 @@ use common::address::Field;
 use common::ids::ServerIndex;
 
 use super::support::{Bench, OPTIONS, Put, header_key, key, prefix};
+use crate::engine::reclaim::FRESH_MAX;
 use crate::engine::store::server_of;
 use crate::engine::{ScanFrom, Slice, StoreOptions};
 
@@ -277,4 +278,41 @@ fn a_scan_page_ends_by_the_clock_and_the_scan_shows_everything() {
     names.dedup();
     assert_eq!(names.len(), 300);
     assert!(names.iter().all(|name| server_of(&prefix(str::from_utf8(name).unwrap()), 2).0 < 2));
+}
+
+/// I14: what waits for the garbage pass is in no memory budget.
+#[test]
+fn a_bounded_number_of_objects_waits_for_the_garbage_pass_and_none_is_forgotten() {
+    let (mut bench, hashes) = (large(), FRESH_MAX + 300);
+    let name = |n: usize| format!("{n} hash");
+    for n in 0..hashes {
+        bench.hset(&name(n), "field", "v");
+    }
+    // Half of them are deleted, the others expire, all before anything is reclaimed.
+    let cleared = bench.next();
+    for n in 0..hashes {
+        bench.write(vec![(header_key(&name(n)), Put::Header { expire_at: 0, cleared })]);
+    }
+    assert_eq!(bench.store().reclaim.fresh.len(), FRESH_MAX);
+    for n in 0..hashes {
+        let name = format!("{n} other");
+        bench.hset(&name, "field", "v");
+        bench.write(vec![(header_key(&name), Put::Header { expire_at: HOUR, cleared: 0 })]);
+    }
+    let (mut slices, mut most) = (0, 0);
+    while bench.reclaim(HOUR, 1_000) > 0 {
+        slices += 1;
+        most = most.max(bench.store().reclaim.fresh.len());
+    }
+    assert!(slices > 10 && most <= FRESH_MAX + 100, "{most} after {slices} slices");
+    for _ in 0..3 {
+        bench.flush();
+        bench.reclaim_all(2 * HOUR);
+    }
+    bench.flush();
+    for n in 0..hashes {
+        assert_eq!(bench.records(&name(n)).len(), 0, "{n}");
+        assert_eq!(bench.records(&format!("{n} other")).len(), 0, "{n}");
+    }
+    assert_eq!(bench.count(2 * HOUR), 0);
 }

@@ -51,6 +51,8 @@ pub(super) struct Written {
     /// By lane: the last record of each stream.
     streams: Vec<BTreeMap<Epoch, Lsn>>,
     records: u64,
+    /// Least length of a value.
+    pub(super) value_bytes: usize,
     last: BTreeMap<Lane, (RequestId, Position)>,
 }
 
@@ -67,7 +69,8 @@ impl Written {
         let fs = Arc::new(disk.clone());
         let (log, _) = Log::open(fs, dir(), IDENTITY, OPTIONS, &mut |_, _| Ok(())).unwrap();
         let streams = vec![BTreeMap::new(); usize::from(GROUPS) * usize::from(SERVERS)];
-        Self { disk, log, batch: Batch::new(), streams, records: 0, last: BTreeMap::new() }
+        let (batch, last) = (Batch::new(), BTreeMap::new());
+        Self { disk, log, batch, streams, records: 0, value_bytes: 20, last }
     }
 
     /// Bytes as a record.
@@ -91,7 +94,8 @@ impl Written {
 
     fn write(&mut self, lane: Lane, at: Position, open: u32, key: &[u8]) {
         let head = self.head(lane, at, open);
-        let value = vec![7; 20 + usize::from(key.last().copied().unwrap_or_default() % 64)];
+        let more = usize::from(key.last().copied().unwrap_or_default() % 64);
+        let value = vec![7; self.value_bytes + more];
         let stored =
             Stored { version: head.version(), body: Body::Value { expire_at: 0, value: &value } };
         let mut body = Vec::new();
@@ -241,7 +245,7 @@ fn key_of(lane: Lane, number: u8) -> Vec<u8> {
 pub(super) struct Bench {
     groups: BTreeMap<LogicGroup, OpenedGroup>,
     /// Below the files that lie in it.
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Bench {
@@ -249,19 +253,27 @@ impl Bench {
         // Nothing here depends on a disk: not to wait for one.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
+        let real: Arc<dyn Fs> = Arc::new(RealFs);
+        let groups = Self::on(&real, dir.path()).groups;
+        Self { groups, _dir: Some(dir) }
+    }
+
+    /// With files on a disk, each below a directory of its own that has the group's number.
+    pub(super) fn on(fs: &Arc<dyn Fs>, dir: &Path) -> Self {
         let options =
             StoreOptions { cache_bytes: 1 << 20, servers: SERVERS, purge_tombstones: false };
-        let real: Arc<dyn Fs> = Arc::new(RealFs);
         let group = |id| {
             let id = LogicGroup(id);
             let LogIdentity { store, cluster, node } = IDENTITY;
             let identity = StoreIdentity { store, cluster, node, group: id };
-            let path = dir.path().join(format!("{}.redb", id.0));
-            let store = Store::create(&real, &path, identity, options).unwrap();
+            let dir = dir.join(id.0.to_string());
+            fs.create_dir(&dir).unwrap();
+            let path = dir.join("group.redb");
+            let store = Store::create(fs, &path, identity, options).unwrap();
             let lanes = lanes_of_file(&store, id, SERVERS);
             (id, OpenedGroup { id, store, lanes })
         };
-        Self { groups: (0..GROUPS).map(group).collect(), _dir: dir }
+        Self { groups: (0..GROUPS).map(group).collect(), _dir: None }
     }
 
     /// Replays the log as the node does; what is there then, or the refusal.
@@ -340,6 +352,12 @@ impl Bench {
     /// Memory of all memtables.
     pub(super) fn memory_bytes(&self) -> usize {
         self.groups.values().map(|group| group.store.memory_bytes()).sum()
+    }
+
+    /// The memtable of a group in bytes, and whether its flush failed.
+    pub(super) fn group(&self, id: u16) -> (usize, bool) {
+        let store = &self.groups[&LogicGroup(id)].store;
+        (store.memory_bytes(), store.wants_retry())
     }
 
     /// How far the log is in the files.

@@ -1,10 +1,14 @@
 //! The threads together do what one thread does record by record ([`super::model`]), whatever the log
 //! holds.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use common::ids::{Epoch, Lane, LogicGroup, Lsn, ServerIndex};
 use proptest::prelude::*;
 
 use super::bench::{Bench, GROUPS, SERVERS, Written};
+use crate::files::MemFs;
 use crate::lane::DedupWindow;
 use crate::replay::crew::CrewOptions;
 
@@ -137,6 +141,36 @@ fn memtables_stay_within_the_budget() {
         // What a thread gets at once comes on top.
         let most = budget + 5 * threads * 1_024;
         assert!(bench.memory_bytes() <= most, "{threads} threads: {}", bench.memory_bytes());
+    }
+}
+
+/// What cannot be flushed is replayed into memory all the same, and the others keep to the budget.
+#[test]
+fn a_group_whose_disk_is_full_does_not_let_the_others_take_more() {
+    let mut written = Written::new();
+    for number in 0..1_200u32 {
+        let lane = usize::try_from(number % 6).unwrap();
+        // More than a new file has room for.
+        written.value_bytes = if lane % 3 == 0 { 20_000 } else { 20 };
+        written.append(lane, false, 0, u8::try_from(number % 251).unwrap());
+        written.turn(number % 3 == 0);
+    }
+    let log = written.after_kill();
+    let expected = Bench::new().by_model(&written).unwrap();
+    let mut unbounded = Bench::new();
+    unbounded.by_crew(&log, options(1, 5, usize::MAX)).unwrap();
+    let budget = (unbounded.group(1).0 + unbounded.group(2).0) / 2;
+    for threads in [1, 3] {
+        let disk = MemFs::new();
+        let mut bench = Bench::on(&(Arc::new(disk.clone()) as _), Path::new("/"));
+        disk.faults_below(Path::new("/0"));
+        disk.limit_space(Some(0));
+        assert_eq!(bench.by_crew(&log, options(threads, 5, budget)).unwrap(), expected);
+        let [(kept, failed), one, other] = [0, 1, 2].map(|id| bench.group(id));
+        assert_eq!((failed, one.1, other.1), (true, false, false));
+        assert!(kept > 0, "it goes on into memory");
+        let others = one.0 + other.0;
+        assert!(others <= budget + 5 * threads * 1_024, "{threads} threads: {others} of {budget}");
     }
 }
 
