@@ -243,6 +243,7 @@ fn reclaim_rests_while_the_disk_is_full_or_memory_is_tight() {
     node.core_turn(Core::reclaim_slice);
     assert!(is_due(&mut node));
     node.core.shared.memory.measured(0, 0, FlushView::default());
-    node.core_turn(Core::reclaim_slice);
+    // On a busy machine a slice may be over before it has done anything.
+    while node.core_turn(Core::reclaim_slice) {}
     assert!(!is_due(&mut node));
 }
