@@ -47,5 +47,7 @@ pub use inbox::TICK;
 pub(crate) use inbox::{Message, run};
 pub use maintain::LOG_KEPT_BYTES;
 pub(crate) use peer::Peer;
+pub use reclaim::SLICE_TIME;
+pub use slices::{Burst, REST, SLICE_STEPS, Then, with_slice};
 pub(crate) use start::{Life, Started};
 pub(crate) use status::{DigestAsk, FollowerLag, GroupStatus, LaneStatus};

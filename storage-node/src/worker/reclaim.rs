@@ -11,7 +11,7 @@ use crate::worker::group::{Group, LaneData};
 use crate::worker::slices::with_slice;
 
 /// How long a slice of reclaim takes.
-const SLICE_TIME: Duration = Duration::from_micros(100);
+pub const SLICE_TIME: Duration = Duration::from_micros(100);
 
 /// What a follower reclaims has expired for so long by the time of the leader that told it: more than
 /// clocks that are followed may differ, and a heartbeat takes.

@@ -11,11 +11,11 @@ use crate::worker::core::Core;
 use crate::worker::inbox::{TICK, Worker};
 
 /// Records and objects of a slice: bounds it where the clock stands still.
-pub(super) const SLICE_STEPS: usize = 1_024;
+pub const SLICE_STEPS: usize = 1_024;
 /// So long slices follow one another, with the others' turns between them.
 const BURST: Duration = Duration::from_micros(400);
 /// Then the worker has so much time without one, however much there is to do.
-const REST: Duration = Duration::from_millis(1);
+pub const REST: Duration = Duration::from_millis(1);
 
 /// Does the slices of a worker as long as it lives.
 pub(super) async fn follow(worker: Rc<Worker>) {
@@ -49,7 +49,7 @@ fn slice(worker: &Worker, work: impl FnOnce(&mut Core) -> bool) -> (bool, Durati
 
 /// What the slices since the last rest took.
 #[derive(Debug, Default)]
-struct Burst {
+pub struct Burst {
     taken: Duration,
     /// The frames that had arrived by then.
     frames: u64,
@@ -57,7 +57,7 @@ struct Burst {
 
 /// What follows slices.
 #[derive(Debug, PartialEq, Eq)]
-enum Then {
+pub enum Then {
     /// More of them, behind what the others have to do.
     Again,
     /// A time for the others.
@@ -70,7 +70,13 @@ impl Burst {
     /// Slices took so long; there is more to do for walks, which are in some hurry, and for reclaim.
     /// `frames` have arrived by now: where none comes, walks rest for nobody. Reclaim always does:
     /// nobody waits for it.
-    fn then(&mut self, took: Duration, walks: Option<u32>, reclaims: bool, frames: u64) -> Then {
+    pub fn then(
+        &mut self,
+        took: Duration,
+        walks: Option<u32>,
+        reclaims: bool,
+        frames: u64,
+    ) -> Then {
         self.taken += took;
         if walks.is_none() && !reclaims {
             return Then::Wait;
@@ -84,7 +90,7 @@ impl Burst {
 }
 
 /// Does something for one slice that begins now.
-pub(super) fn with_slice<T>(
+pub fn with_slice<T>(
     time: Duration,
     steps_max: usize,
     work: impl FnOnce(&mut Slice<'_>) -> T,
