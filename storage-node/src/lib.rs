@@ -36,4 +36,4 @@ mod worker;
 pub use error::StartError;
 pub use run::run;
 // What `fdht bench engine` has to do as a worker does it.
-pub use worker::{LOG_KEPT_BYTES, TICK};
+pub use worker::{LOG_KEPT_BYTES, ReclaimPace, SLICE_STEPS, SLICE_TIME, TICK, with_slice};

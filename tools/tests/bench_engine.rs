@@ -49,7 +49,7 @@ fn is_empty(dir: &Path) -> bool {
 fn every_case_runs_and_finds_what_it_wrote() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = measured(dir.path(), &["--scale", "small", "--rounds", "1"]);
-    assert_eq!(text.matches("\nChecked: ").count(), 8, "{text}");
+    assert_eq!(text.matches("\nChecked: ").count(), 9, "{text}");
     for case in ["puts", "zipf"] {
         let engine: Vec<f64> = cells(&text, case, "engine").into_iter().map(number).collect();
         let [rate, cpu, written, p50, p99, p999, max, pause, flushed, resident] = engine[..] else {
@@ -72,6 +72,14 @@ fn every_case_runs_and_finds_what_it_wrote() {
     assert!(number(one) <= 1.0, "a sync for each write of one writer: {one}");
     assert!(number(cells(&text, "always", "64 writers")[4]) >= 1.0);
     assert!(number(cells(&text, "density", "2000")[0]) > 0.0);
+    for place in ["memtable", "file"] {
+        let row = cells(&text, "expiry", &format!("{place}, while"));
+        let row: Vec<f64> = row.into_iter().map(number).collect();
+        let [rate, p50, p99, p999, max, gone, cpu] = row[..] else { panic!("{row:?}") };
+        assert!(rate > 0.0 && gone > 0.0 && cpu > 0.0, "{row:?}");
+        assert!(p50 <= p99 && p99 <= p999 && p999 <= max, "{row:?}");
+    }
+    assert!(text.contains("4000 objects counted before the expiry, 2000 when"), "{text}");
     assert!(text.contains("32 groups counted their 100 keys"), "{text}");
     assert!(is_empty(dir.path()), "the files are removed");
 }

@@ -46,5 +46,6 @@ pub use inbox::TICK;
 pub(crate) use inbox::{Message, run};
 pub use maintain::LOG_KEPT_BYTES;
 pub(crate) use peer::Peer;
+pub use reclaim::{ReclaimPace, SLICE_STEPS, SLICE_TIME, with_slice};
 pub(crate) use start::{Life, Started};
 pub(crate) use status::{DigestAsk, FollowerLag, GroupStatus, LaneStatus};

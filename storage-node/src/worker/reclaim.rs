@@ -14,9 +14,9 @@ use crate::worker::group::{Group, LaneData};
 use crate::worker::inbox::{TICK, Worker};
 
 /// How long a slice of reclaim takes.
-const SLICE_TIME: Duration = Duration::from_micros(100);
+pub const SLICE_TIME: Duration = Duration::from_micros(100);
 /// Records and objects of a slice: bounds it where the clock stands still.
-pub(super) const SLICE_STEPS: usize = 1_024;
+pub const SLICE_STEPS: usize = 1_024;
 /// So many slices of reclaim follow one another, with the others' turns between them.
 const BURST: u32 = 4;
 /// Then the worker has so much time without one: reclaim takes a part of it, however much there is.
@@ -26,29 +26,48 @@ const REST: Duration = Duration::from_millis(1);
 /// clocks that are followed may differ, and a heartbeat takes.
 const CLOCK_MARGIN_MS: u64 = 2 * HLC_AHEAD_MS_MAX + 1_000;
 
+/// When the next slice of reclaim begins.
+#[derive(Debug, Default)]
+pub struct ReclaimPace {
+    /// Slices of the burst.
+    slices: u32,
+}
+
+impl ReclaimPace {
+    /// How long to wait behind a slice that left something to do, or not. Zero: the others have one
+    /// turn.
+    #[must_use]
+    pub fn rest(&mut self, reclaims: bool) -> Duration {
+        self.slices = if reclaims { (self.slices + 1) % BURST } else { 0 };
+        match (reclaims, self.slices) {
+            (false, _) => TICK,
+            (true, 0) => REST,
+            (true, _) => Duration::ZERO,
+        }
+    }
+}
+
 /// Does the slices of a worker as long as it lives.
 pub(super) async fn follow(worker: Rc<Worker>) {
     let walk_added = Rc::clone(&worker.core.borrow().walks.added);
-    let mut slices = 0;
+    let mut pace = ReclaimPace::default();
     loop {
         let walks = worker.turn(Core::walk_slice);
         if walks {
             // Between every two slices the others have a turn.
             tokio::task::yield_now().await;
         }
-        let reclaims = worker.turn(Core::reclaim_slice);
-        slices = if reclaims { slices + 1 } else { 0 };
-        if walks || (reclaims && slices % BURST != 0) {
+        let rest = pace.rest(worker.turn(Core::reclaim_slice));
+        if walks || rest.is_zero() {
             tokio::task::yield_now().await;
         } else {
-            let rest = if reclaims { REST } else { TICK };
             drop(tokio::time::timeout(rest, walk_added.notified()).await);
         }
     }
 }
 
 /// Does something for one slice that begins now.
-pub(super) fn with_slice<T>(
+pub fn with_slice<T>(
     time: Duration,
     steps_max: usize,
     work: impl FnOnce(&mut Slice<'_>) -> T,
@@ -102,5 +121,24 @@ impl Group {
         if let Err(error) = self.store.reclaim(safe_ms, slice) {
             self.stop(&error.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reclaim_rests_behind_each_burst_and_while_there_is_nothing_to_do() {
+        let mut pace = ReclaimPace::default();
+        for _ in 0..3 {
+            let rests: Vec<Duration> = (0..BURST).map(|_| pace.rest(true)).collect();
+            let (last, first) = rests.split_last().unwrap();
+            assert_eq!(*last, REST);
+            assert!(first.iter().all(Duration::is_zero), "{rests:?}");
+        }
+        assert_eq!((pace.rest(true), pace.rest(false)), (Duration::ZERO, TICK));
+        assert!((1..BURST).all(|_| pace.rest(true).is_zero()), "a burst of its own");
+        assert_eq!(pace.rest(true), REST);
     }
 }

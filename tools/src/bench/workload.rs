@@ -15,6 +15,8 @@ pub(super) struct Mix {
 impl Mix {
     /// Only GET.
     pub(super) const GET: Self = Self { set_percent: 0 };
+    /// As many GET as SET.
+    pub(super) const HALF: Self = Self { set_percent: 50 };
     /// Only SET.
     pub(super) const SET: Self = Self { set_percent: 100 };
 

@@ -260,7 +260,7 @@ impl Writer {
         let record = (self.keys.physical(number, 1).1, self.values.of(number));
         let answer = &mut self.answer;
         self.batch.clear();
-        let pushed = self.batch.push(|out| encode_put(out, &head, record, answer));
+        let pushed = self.batch.push(|out| encode_put(out, &head, record, 0, answer));
         pushed.map_err(|e| failed("make a log record", e))?;
         let receipt = log.append(&mut self.batch).map_err(|e| failed("append", e))?;
         waiting.sync(log, receipt.end)?;

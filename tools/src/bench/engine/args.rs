@@ -88,6 +88,8 @@ pub(super) enum Case {
     Reads,
     /// A write among few and among many keys, memtables in proportion.
     Density,
+    /// Puts and gets while many records that expired at one moment are reclaimed.
+    Expiry,
 }
 
 /// How large everything is.

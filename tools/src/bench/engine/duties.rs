@@ -1,12 +1,12 @@
 //! What a node's worker does beside its turns, in the same order: look at the memtables once a tick,
 //! flush one at a time when memory or log runs short, first the log and then the file, hold the
-//! writer up meanwhile, release the log.
+//! writer up meanwhile, release the log. What expires is reclaimed in [`reclaim`](super::reclaim).
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use storage_node::binlog::LogPosition;
-use storage_node::engine::{FlushJob, Slice, Store};
+use storage_node::engine::{FlushJob, Store};
 use storage_node::memory::Marks;
 use storage_node::{LOG_KEPT_BYTES, TICK};
 
@@ -17,9 +17,6 @@ use super::sizes::Budget;
 use crate::bench::BenchError;
 use crate::clock;
 
-/// Records that reclaim may handle in one group and tick. Nothing expires here; that is what it looks
-/// for.
-const RECLAIM_SLICE: usize = 256;
 /// Longest pause of the writer.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Longest wait for a flush.
@@ -44,6 +41,7 @@ impl Node {
         if clock::now() >= self.tick_at {
             self.tick()?;
         }
+        self.reclaim_when_due()?;
         let room = Marks::room_above(self.budget_bytes);
         let unflushed = self.memtable_bytes.saturating_sub(self.flushed_bytes);
         let rate = Marks::rate(room, unflushed, self.drain.rate());
@@ -136,11 +134,6 @@ impl Node {
 
     pub(super) fn tick(&mut self) -> Result<(), BenchError> {
         self.tick_at = clock::now() + TICK;
-        let now_ms = self.wall_ms;
-        for store in &mut self.stores {
-            let reclaimed = store.reclaim(|_| now_ms, &mut Slice::steps(RECLAIM_SLICE));
-            reclaimed.map_err(|e| failed("reclaim", e))?;
-        }
         self.measure_memtables();
         self.plan_flush();
         self.publish_needed();

@@ -121,7 +121,7 @@ pub(super) fn put_all(
         body.clear();
         let head = head(group, Lsn(number + 1), hlc.tick(1), u128::from(number));
         let record = (keys.physical(number, 1).1, values.of(number));
-        encode_put(&mut body, &head, record, &mut answer);
+        encode_put(&mut body, &head, record, 0, &mut answer);
         apply(store, &body, Default::default())?;
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! Left out are the evaluation of operations, the pending overlay, the dedup window and the protocol:
 //! they belong to the layers above. A read sees what is applied, not the turn it is in.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -34,6 +35,7 @@ use super::duties::Flush;
 use super::flusher::{self, Event, Work};
 use super::keys::{Keys, Values};
 use super::place::failed;
+use super::reclaim::Reclaim;
 use super::round::{Length, Meter, Round};
 use super::sizes::{Budget, Sizes};
 use crate::bench::BenchError;
@@ -59,6 +61,9 @@ pub(super) struct Node {
     values: Values,
     key_count: u64,
     clock: DataClock,
+    /// How far this engine's time is ahead of the clock.
+    pub(super) ahead_ms: u64,
+    /// Time of the turn, in milliseconds since 1970.
     pub(super) wall_ms: u64,
     hlc: HlcClock,
     batch: Batch,
@@ -81,6 +86,7 @@ pub(super) struct Node {
     /// Memtables that were frozen, and their memory.
     pub(super) frozen: (u64, u64),
     pub(super) tick_at: Instant,
+    pub(super) reclaim: Reclaim,
     pub(super) released_segment: u64,
     pub(super) events: Receiver<Event>,
     pub(super) work: SyncSender<Work>,
@@ -100,21 +106,23 @@ pub(super) fn head(group: u16, lsn: Lsn, hlc: common::version::Hlc, request: u12
     }
 }
 
-/// Appends a blind put of one record to `out`, as a worker does; `answer` is a buffer.
+/// Appends a blind put of one record to `out`, as a worker does. `expire_at` in milliseconds since 1970,
+/// 0 is never; `answer` is a buffer.
 pub(super) fn encode_put(
     out: &mut Vec<u8>,
     head: &LogHead,
     (key, value): (&[u8], &[u8]),
+    expire_at: u64,
     answer: &mut Vec<u8>,
 ) {
     let version = head.version();
     let total = u32::try_from(value.len()).expect("--value-size is limited");
     answer.clear();
     let existed = Existed::Unknown;
-    let written = Written { applied: true, existed, version, expire_at: 0, total, value: None };
+    let written = Written { applied: true, existed, version, expire_at, total, value: None };
     reply::encode(answer, &Reply::Written(written));
     let mut writer = LogRecordWriter::new(out, head);
-    let stored = Stored { version, body: Body::Value { expire_at: 0, value } };
+    let stored = Stored { version, body: Body::Value { expire_at, value } };
     writer.mutation(&Mutation { key, stored });
     writer.finish(answer);
 }
@@ -193,6 +201,7 @@ impl Node {
             values: Values::new(sizes.value_bytes),
             key_count: keys,
             clock: DataClock::default(),
+            ahead_ms: 0,
             wall_ms: rt::clock::wall_ms(),
             hlc: HlcClock::default(),
             batch: Batch::new(),
@@ -210,6 +219,7 @@ impl Node {
             flush: Flush::Idle,
             frozen: (0, 0),
             tick_at: clock::now() + TICK,
+            reclaim: Reclaim::new(clock::now()),
             released_segment: 0,
             events,
             work,
@@ -317,15 +327,31 @@ impl Node {
 
     /// One turn of `ops` operations.
     pub(super) fn turn(&mut self, draw: &mut Draw, ops: u64) -> Result<(), BenchError> {
-        self.wall_ms = self.clock.wall_ms();
+        self.wall_ms = self.now_ms();
         for _ in 0..ops {
             let number = draw.key();
-            if draw.is_write() { self.write(number)? } else { self.check_read(number)? }
+            if draw.is_write() { self.write(number, 0)? } else { self.check_read(number)? }
         }
         self.end_turn()
     }
 
-    fn write(&mut self, number: u64) -> Result<(), BenchError> {
+    /// One turn that writes these keys, to expire at a time in milliseconds since 1970.
+    pub(super) fn write_turn(
+        &mut self,
+        mut numbers: Range<u64>,
+        expire_at: u64,
+    ) -> Result<(), BenchError> {
+        self.wall_ms = self.now_ms();
+        numbers.try_for_each(|number| self.write(number, expire_at))?;
+        self.end_turn()
+    }
+
+    /// This engine's time, in milliseconds since 1970.
+    pub(super) fn now_ms(&mut self) -> u64 {
+        self.clock.wall_ms() + self.ahead_ms
+    }
+
+    fn write(&mut self, number: u64, expire_at: u64) -> Result<(), BenchError> {
         let groups = self.group_count();
         let hlc = self.hlc.tick(self.wall_ms);
         let (group, key) = self.keys.physical(number, groups);
@@ -333,7 +359,7 @@ impl Node {
         self.requests += 1;
         let head = head(u16_of(group), self.lsns[group], hlc, self.requests);
         let (value, answer) = (self.values.of(number), &mut self.answer);
-        let pushed = self.batch.push(|out| encode_put(out, &head, (key, value), answer));
+        let pushed = self.batch.push(|out| encode_put(out, &head, (key, value), expire_at, answer));
         pushed.map_err(|e| failed("make a log record", e))?;
         self.groups.push(group);
         Ok(())
@@ -373,6 +399,17 @@ impl Node {
             return Ok(());
         }
         Err(BenchError::Found(format!("key {number} without its value in the engine")))
+    }
+
+    /// Checks that nothing but a tombstone is left of a key.
+    pub(super) fn check_gone(&mut self, number: u64) -> Result<(), BenchError> {
+        let groups = self.group_count();
+        let (group, key) = self.keys.physical(number, groups);
+        let record = self.stores[group].record(key).map_err(|e| failed("read", e))?;
+        if record.is_none_or(|record| record.stored().body == Body::Tombstone) {
+            return Ok(());
+        }
+        Err(BenchError::Found(format!("key {number} in the engine, though it is reclaimed")))
     }
 
     /// Counts the objects of all groups.

@@ -150,7 +150,7 @@ impl Writer {
                 physical.clear();
                 key::put_key(&mut physical, named(&object).field(keys.name(field)));
                 body.clear();
-                encode_put(&mut body, &head, (&physical, values.of(field)), &mut answer);
+                encode_put(&mut body, &head, (&physical, values.of(field)), 0, &mut answer);
                 apply(store, &body, Default::default())?;
             }
         }

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::always::always;
 use super::args::{Case, EngineArgs};
 use super::density::density;
+use super::expiry::expiry;
 use super::lab::Lab;
 use super::memtable::memtable;
 use super::open::open;
@@ -37,6 +38,7 @@ pub(in crate::bench) fn engine(args: &EngineArgs) -> Result<(), BenchError> {
             Case::Puts | Case::Zipf => puts(&mut lab, case),
             Case::Reads => reads(&mut lab),
             Case::Density => density(&mut lab),
+            Case::Expiry => expiry(&mut lab),
         }?;
         report::print(&section);
     }

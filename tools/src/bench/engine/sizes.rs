@@ -87,6 +87,10 @@ pub(super) struct Sizes {
     pub(super) segment_bytes: u64,
     /// How many times more keys the larger side of `density` has.
     pub(super) density: u64,
+    /// Records in `expiry` that expire, and keys that do not.
+    pub(super) expiring: u64,
+    /// How long requests are watched there before.
+    pub(super) calm: Duration,
 }
 
 impl Sizes {
@@ -107,6 +111,7 @@ impl Sizes {
             sizes.keys = keys;
         }
         sizes.read_entries = sizes.keys / 20;
+        sizes.expiring = sizes.keys / 10;
         sizes.value_bytes = args.value_size.map_or(sizes.value_bytes, |size| size as usize);
         sizes.cache_bytes = args.cache.map_or(sizes.cache_bytes, bytes);
         sizes.rounds = args.rounds.unwrap_or(sizes.rounds);
@@ -170,6 +175,8 @@ fn full(args: &EngineArgs) -> Sizes {
         always: Duration::from_secs(5),
         segment_bytes: storage_node::binlog::SEGMENT_BYTES_DEFAULT,
         density: 10,
+        expiring: 0,
+        calm: Duration::from_secs(5),
     }
 }
 
@@ -190,6 +197,7 @@ fn small(args: &EngineArgs) -> Sizes {
         idle: Duration::from_millis(200),
         always: Duration::from_millis(100),
         segment_bytes: 4 << 20,
+        calm: Duration::from_millis(100),
         ..full(args)
     }
 }
