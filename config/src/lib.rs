@@ -38,5 +38,5 @@ pub use handle::{Status, TopologyHandle};
 pub use placement::{Placement, where_json};
 pub use problem::{Problem, Problems};
 pub use topology::{Moves, Namespace, PhysicalGroup, Server, Topology, WriteOptions};
-pub use units::{BadSize, Size};
+pub use units::{BadSize, Size, parse_time};
 pub use watch::{WatchGuard, WatchOptions, watch};

@@ -1,7 +1,8 @@
-//! Sizes with a unit, such as `80MiB`: in the topology file and in flags.
+//! Sizes and times with a unit, such as `80MiB` and `5s`: in the topology file and in flags.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -11,6 +12,21 @@ const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 
 /// How a size is written, for messages.
 pub(crate) const SIZE_EXAMPLE: &str =
     "write a whole number and KiB, MiB, GiB or TiB, such as 80MiB";
+
+/// Longest time that a flag takes: what clocks count is not endless.
+const TIME_MAX: Duration = Duration::from_hours(366 * 24);
+
+/// Reads a time that a flag takes, such as `500ms`, `5s` or `24h`, of a year at most.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time > TIME_MAX {
+        return Err("longer than 366 days".into());
+    }
+    Ok(time)
+}
 
 /// A number of bytes that reads and prints itself with a unit: what flags take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +82,17 @@ mod tests {
             assert_eq!(format_size(bytes), text);
         }
         assert_eq!(format_size(1_000), "1000B");
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        assert_eq!(parse_time("1500ms"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(parse_time("366days"), Ok(TIME_MAX));
+        assert!(parse_time("367days").unwrap_err().contains("366 days"));
+        assert!(parse_time("500000000000years").unwrap_err().contains("366 days"));
+        for text in ["", "5", "-5s", "5 parsecs"] {
+            assert!(parse_time(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -68,10 +68,10 @@ pub enum StartError {
     )]
     Io(PathBuf, std::io::Error),
     /// A file of the directory holds what no node writes.
-    #[error("{0}: damaged: {1}; restore the data directory from a backup or another server")]
+    #[error("{0}: damaged: {1}; see `Errors at start` in docs/OPERATIONS.md")]
     Damaged(PathBuf, String),
     /// A group's file is gone.
-    #[error("{0}: the file of {1} is missing; restore it from a backup or another server")]
+    #[error("{0}: the file of {1} is missing; see `Errors at start` in docs/OPERATIONS.md")]
     GroupMissing(PathBuf, LogicGroup),
     /// A group's file cannot be used.
     #[error(transparent)]
@@ -84,7 +84,7 @@ pub enum StartError {
     Log(#[from] LogError),
     /// The log ends before what a group's file covers: it is not the log that belongs here (I6).
     #[error(
-        "{0}: the log ends at {1}, but the file of {2} was written up to {3}; restore the whole data directory from a backup or another server"
+        "{0}: the log ends at {1}, but the file of {2} was written up to {3}; see `Errors at start` in docs/OPERATIONS.md"
     )]
     LogBehind(PathBuf, LogPosition, LogicGroup, LogPosition),
     /// The system refuses a thread or an event queue.

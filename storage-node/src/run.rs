@@ -14,7 +14,7 @@ use rt::stop::{self, Stop, Stopper};
 use rt::{clock, logging, metrics, net, panics, process, worker as thread};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::NodeArgs;
+use crate::args::{MEMORY_MIN, NodeArgs};
 use crate::binlog::{Log, LogOptions, WhenAbsent};
 use crate::catch_up::{self, CatchUp};
 use crate::control::{self, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept};
@@ -42,6 +42,11 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
     let secret = args.secret_file.as_deref().map(Secret::load).transpose()?;
     if secret.is_none() && !net::is_loopback(args.listen.ip()) {
         return Err(StartError::SecretMissing(args.listen));
+    }
+    if args.create {
+        // A directory that is made and not used would be in the way of the next attempt.
+        drop(net::listen(args.listen, "--listen")?);
+        drop(net::listen(args.admin, "--admin")?);
     }
     let dir = DataDir::open(Arc::new(RealFs), &args.dir, &args.cluster, &args.id, args.create)?;
     // Ports last of what can fail cheaply, first of what takes time.
@@ -160,7 +165,7 @@ fn share_out(
 
 fn limits(args: &NodeArgs) -> Limits {
     let memory = args.memory.map_or_else(|| process::memory_bytes() / 2, |size| size.0);
-    let memory = usize::try_from(memory).unwrap_or(usize::MAX).max(16 << 20);
+    let memory = usize::try_from(memory.max(MEMORY_MIN.0)).unwrap_or(usize::MAX);
     let dedup_bytes = DEDUP_BYTES_DEFAULT.min(memory / 4);
     // Connections, the log's and the allocator's buffers, indexes of what is being flushed.
     let other = memory / 16 * 3;

@@ -235,7 +235,7 @@ impl GroupReplay {
             // Records of a stream have no gaps, so a gap is a part of the log that was lost (I13).
             return Err(format!(
                 "{lsn} of {stream} follows {last}: records between them, or before the stream, are \
-                 missing; restore the data directory from a backup or another server"
+                 missing; see `Errors at start` in docs/OPERATIONS.md"
             ));
         }
         if lsn > self.group.store.applied().get(&stream).copied().unwrap_or_default() {

@@ -124,7 +124,7 @@ pub(super) struct FloorArgs {
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u16).range(1..=100))]
     pub(super) rounds: u16,
     /// Length of each measurement.
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3s", value_parser = config::parse_time)]
     pub(super) time: Duration,
 }
 
@@ -195,7 +195,7 @@ pub(super) struct ReplicasArgs {
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u16).range(1..=100))]
     pub(super) rounds: u16,
     /// Length of each measurement.
-    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "2s", value_parser = config::parse_time)]
     pub(super) time: Duration,
 }
 
@@ -207,10 +207,10 @@ pub(super) struct FailoverArgs {
     #[command(flatten)]
     pub(super) checked: CheckedArgs,
     /// How long the load runs undisturbed, and on after a server went away.
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = config::parse_time)]
     pub(super) time: Duration,
     /// How long a server is stopped without ending (SIGSTOP).
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = config::parse_time)]
     pub(super) freeze: Duration,
 }
 
@@ -238,7 +238,7 @@ pub(super) struct ReturnArgs {
     #[arg(long, default_value_t = 200, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(super) rate: u32,
     /// How long the server may take.
-    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10m", value_parser = config::parse_time)]
     pub(super) within: Duration,
 }
 

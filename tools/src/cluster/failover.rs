@@ -39,7 +39,7 @@ pub(crate) struct FailoverArgs {
     #[arg(long, env = "FDHT_SECRET_FILE", value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// How long servers may take to answer before they count as away.
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = config::parse_time)]
     timeout: Duration,
     /// Do it. Without this, only what would happen is shown.
     #[arg(long)]

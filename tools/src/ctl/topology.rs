@@ -39,7 +39,7 @@ enum Action {
         #[arg(long, env = "FDHT_SECRET_FILE", value_name = "FILE")]
         secret_file: Option<PathBuf>,
         /// How long the nodes may take to answer, and then the groups to exist.
-        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "30s", value_parser = config::parse_time)]
         timeout: Duration,
     },
 }

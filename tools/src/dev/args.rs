@@ -32,7 +32,7 @@ pub(crate) struct DevArgs {
     #[arg(long, env = "FDHT_DEV_ADMIN_PORT")]
     pub(super) admin_port: Option<u16>,
     /// How long the cluster may take to become ready.
-    #[arg(long, default_value = "120s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "120s", value_parser = config::parse_time)]
     pub(super) ready_within: Duration,
     #[command(subcommand)]
     pub(super) action: Option<Action>,

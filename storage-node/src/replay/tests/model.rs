@@ -39,7 +39,7 @@ pub(super) fn visit(
         let last = lane.held.of(stream.epoch);
         return Err(format!(
             "{lsn} of {stream} follows {last}: records between them, or before the stream, are \
-             missing; restore the data directory from a backup or another server"
+             missing; see `Errors at start` in docs/OPERATIONS.md"
         ));
     }
     if lsn > group.store.applied().get(&stream).copied().unwrap_or_default() {

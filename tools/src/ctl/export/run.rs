@@ -23,7 +23,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, env = "FDHT_PROXY", default_value = "127.0.0.1:12200", value_name = "HOST:PORT")]
     proxy: String,
     /// How long to try again while servers cannot be reached.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "60s", value_parser = config::parse_time)]
     retry_for: Duration,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) batch: u16,
     /// How long to try again without progress while servers cannot be reached.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "60s", value_parser = config::parse_time)]
     pub(crate) retry_for: Duration,
     /// Remember in this file how much of the input is acknowledged, and go on from there.
     #[arg(long, value_name = "FILE")]

@@ -33,7 +33,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "N")]
     group: Option<u64>,
     /// How long a group's servers may take to apply what was on its way.
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "30s", value_parser = config::parse_time)]
     wait: Duration,
 }
 
