@@ -231,7 +231,8 @@ fn start_threads(
         }
     });
     let workers = shared.workers.len();
-    let start = ControlStart { store, kept, node: shared.node, workers, outlet };
+    let fs = Arc::clone(shared.dir.fs());
+    let start = ControlStart { fs, store, kept, node: shared.node, workers, outlet };
     let control = control::start(control, start);
     let helpers = Helpers {
         flusher: flusher.map_err(system)?,

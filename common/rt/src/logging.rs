@@ -18,7 +18,9 @@ pub struct BadLevel(String);
 fn parse(level: &str) -> Result<EnvFilter, BadLevel> {
     let bad = || BadLevel(level.to_owned());
     let is_filter = |part: &str| part.contains(['=', '[']);
-    if !level.split(',').all(|part| is_filter(part) || part.parse::<LevelFilter>().is_ok()) {
+    // An empty one would be read as `error`.
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    if !level.split(',').all(|part| is_filter(part) || is_level(part)) {
         return Err(bad());
     }
     EnvFilter::try_new(level).map_err(|_| bad())

@@ -91,6 +91,11 @@ pub enum ControlError {
 }
 
 impl ControlError {
+    /// Whether the disk had no room.
+    pub(super) fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if crate::files::is_no_space(source))
+    }
+
     /// The file system failed while `doing` something.
     pub(super) fn io(file: &Path, doing: &'static str, source: std::io::Error) -> Self {
         Self::Io { file: file.to_owned(), doing, source }

@@ -13,7 +13,7 @@ use redb::{
 };
 use rt::panics;
 
-use crate::engine::backend;
+use crate::engine::backend::{self, BackendState};
 use crate::files::{Fs, parent};
 
 use super::boot::may_have_forgotten;
@@ -34,6 +34,7 @@ const CACHE_BYTES: usize = 4 << 20;
 pub struct ControlStore {
     path: PathBuf,
     database: Database,
+    state: BackendState,
     commits: u64,
 }
 
@@ -59,16 +60,16 @@ impl ControlStore {
             }
             _ => {}
         }
-        let database = guarded(&unfinished, "create", || {
+        let (database, state) = guarded(&unfinished, "create", || {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE_BYTES);
-            let (database, _) = backend::create(fs, &unfinished, &builder)?;
+            let (database, state) = backend::create(fs, &unfinished, &builder)?;
             make_tables(&database, identity)?;
-            Ok(database)
+            Ok((database, state))
         })?;
         fs.rename(&unfinished, path).map_err(io("name"))?;
         fs.sync_dir(parent(path)).map_err(io("sync the directory of"))?;
-        Ok((Self { path: path.to_owned(), database, commits: 0 }, Kept::default()))
+        Ok((Self { path: path.to_owned(), database, state, commits: 0 }, Kept::default()))
     }
 
     /// Opens the file of `identity` and reads all of it.
@@ -86,14 +87,10 @@ impl ControlStore {
         // Whoever made it may have been killed before its name was durable.
         let named = fs.sync_dir(parent(path));
         named.map_err(|e| ControlError::io(path, "sync the directory of", e))?;
-        let database = guarded(path, "open", || {
-            let mut builder = Builder::new();
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            Ok(backend::open(fs, path, &builder)?.0)
-        })?;
+        let (database, state) = open_database(fs, path)?;
         check_owner(path, &database, identity)?;
         let kept = guarded(path, "read", || read_kept(&database))?;
-        Ok((Self { path: path.to_owned(), database, commits: 0 }, kept))
+        Ok((Self { path: path.to_owned(), database, state, commits: 0 }, kept))
     }
 
     /// Writes down a process start: a greater life, this boot, and that the process may end without
@@ -140,7 +137,7 @@ impl ControlStore {
     ///
     /// # Errors
     /// The disk refuses. Whether the changes are in the file is open then, and the file is written
-    /// no more until it is opened again.
+    /// no more until it is opened again; [`Self::is_full`] says whether that may help.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), ControlError> {
         self.write(|write| {
             let mut tables = Tables {
@@ -151,6 +148,23 @@ impl ControlStore {
             };
             changes.iter().try_for_each(|change| tables.apply(change))
         })
+    }
+
+    /// Whether the disk had no room for a commit, and nothing else failed: it may be made again when
+    /// the file was opened again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.state.was_full() && self.state.may_try_again()
+    }
+
+    /// Opens the file again after a commit that found no room.
+    ///
+    /// # Errors
+    /// The disk refuses, perhaps for want of room; then it can be tried again.
+    pub fn reopen(&mut self, fs: &dyn Fs) -> Result<(), ControlError> {
+        self.state.fence();
+        (self.database, self.state) = open_database(fs, &self.path)?;
+        Ok(())
     }
 
     /// Transactions written through this handle, creation apart.
@@ -177,7 +191,8 @@ impl ControlStore {
             make_tables(&database, identity)?;
             Ok(database)
         })?;
-        Ok(Self { path: path.to_owned(), database, commits: 0 })
+        let state = BackendState::default();
+        Ok(Self { path: path.to_owned(), database, state, commits: 0 })
     }
 
     fn write<T>(
@@ -193,6 +208,14 @@ impl ControlStore {
         self.commits += 1;
         Ok(done)
     }
+}
+
+fn open_database(fs: &dyn Fs, path: &Path) -> Result<(Database, BackendState), ControlError> {
+    guarded(path, "open", || {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        Ok(backend::open(fs, path, &builder)?)
+    })
 }
 
 /// The content of a new file.

@@ -1,9 +1,10 @@
 //! The control thread: it waits for the disk, so that workers never do.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use common::ids::NodeId;
 
@@ -12,6 +13,7 @@ use super::error::ControlError;
 use super::kept::Kept;
 use super::store::ControlStore;
 use super::turn::{Keeper, Outlet, Request};
+use crate::files::Fs;
 
 /// Requests that may wait.
 const QUEUE: usize = 4_096;
@@ -20,6 +22,9 @@ const QUEUE: usize = 4_096;
 const QUEUE_PEERS: usize = QUEUE / 2;
 /// Requests of one turn at most, so that the first of them does not wait for all.
 const TURN: usize = 1_024;
+
+/// How often a commit that found no room on the disk is made again.
+const ROOM_STEP: Duration = Duration::from_millis(100);
 
 const _: () = assert!(TURN < QUEUE_PEERS && QUEUE_PEERS < QUEUE);
 
@@ -45,6 +50,8 @@ pub struct ControlInbox {
 
 /// What the thread begins with.
 pub struct ControlStart {
+    /// What it lies on.
+    pub fs: Arc<dyn Fs>,
     /// The open file.
     pub store: ControlStore,
     /// What it held when it was opened.
@@ -105,16 +112,23 @@ impl Control {
 /// The system refuses a thread.
 pub fn start(inbox: ControlInbox, start: ControlStart) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("control".into()).spawn(move || {
-        let ControlStart { store, kept, node, workers, outlet } = start;
+        let ControlStart { fs, store, kept, node, workers, outlet } = start;
         let electorate = Electorate::start(rt::clock::boot_ms(), node, &kept);
-        inbox.serve(Keeper { store, electorate, workers, outlet });
+        inbox.serve(&*fs, Keeper::new(store, electorate, workers, outlet));
     })
 }
 
 impl ControlInbox {
-    fn serve(self, mut keeper: Keeper) {
-        while let Some(turn) = self.next_turn() {
-            match keeper.run(rt::clock::boot_ms(), turn) {
+    fn serve(self, fs: &dyn Fs, mut keeper: Keeper) {
+        let mut kept = Vec::new();
+        while let Some(turn) = self.next_turn(&mut kept) {
+            let done = match keeper.run(rt::clock::boot_ms(), turn) {
+                Err(error) if keeper.store.is_full() => {
+                    self.wait_for_room(fs, &mut keeper, error, &mut kept)
+                }
+                done => done,
+            };
+            match done {
                 Ok(false) => {}
                 Ok(true) => return,
                 Err(error) => return self.refuse_all(&error),
@@ -122,8 +136,57 @@ impl ControlInbox {
         }
     }
 
-    /// Waits for a request and takes what else is there; `None` when nobody can ask any more.
-    fn next_turn(&self) -> Option<Vec<Request>> {
+    /// The disk had no room for a commit: makes it again until there is some. Until then the voter is
+    /// silent, like one that stopped, and `kept` collects what workers wait for. Returns whether the
+    /// thread shall stop.
+    fn wait_for_room(
+        &self,
+        fs: &dyn Fs,
+        keeper: &mut Keeper,
+        error: ControlError,
+        kept: &mut Vec<Request>,
+    ) -> Result<bool, ControlError> {
+        let reason = format!("{error}; it is tried again until there is room");
+        tracing::error!("{reason}");
+        let mut retry_at = rt::clock::now() + ROOM_STEP;
+        loop {
+            let left = retry_at.saturating_duration_since(rt::clock::now());
+            // However many ask meanwhile.
+            let request = match left {
+                Duration::ZERO => Err(RecvTimeoutError::Timeout),
+                left => self.requests.recv_timeout(left),
+            };
+            match request {
+                Ok(request) => {
+                    self.state.waiting.fetch_sub(1, Ordering::Relaxed);
+                    match request {
+                        Request::Stop { .. } => return Ok(true),
+                        // At most one for each group.
+                        Request::Store { .. } => kept.push(request),
+                        request => refuse(request, &reason),
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(true),
+                Err(RecvTimeoutError::Timeout) => match keeper.retry(fs) {
+                    Err(error) if error.is_no_space() => {
+                        retry_at = rt::clock::now() + ROOM_STEP;
+                    }
+                    Ok(stop) => {
+                        tracing::info!("the control file is written again");
+                        return Ok(stop);
+                    }
+                    error => return error,
+                },
+            }
+        }
+    }
+
+    /// What was kept, or else what the next request is and what else is there; `None` when nobody can
+    /// ask any more.
+    fn next_turn(&self, kept: &mut Vec<Request>) -> Option<Vec<Request>> {
+        if !kept.is_empty() {
+            return Some(std::mem::take(kept));
+        }
         let mut turn = vec![self.requests.recv().ok()?];
         turn.extend(self.requests.try_iter().take(TURN - 1));
         self.state.waiting.fetch_sub(turn.len(), Ordering::Relaxed);
@@ -137,19 +200,21 @@ impl ControlInbox {
             format!("{error}; until the node is restarted it promises nothing and does not vote");
         tracing::error!("{reason}");
         let reason = self.state.failure.get_or_init(|| reason);
-        while let Some(turn) = self.next_turn() {
+        while let Some(turn) = self.next_turn(&mut Vec::new()) {
             for request in turn {
-                match request {
-                    Request::Admit(_, _, asker) | Request::Install(_, asker) => {
-                        drop(asker.send(Err(reason.clone())));
-                    }
-                    Request::Stop { .. } => return,
-                    Request::Store { .. }
-                    | Request::Voter { .. }
-                    | Request::Learn { .. }
-                    | Request::Views(..) => {}
+                if matches!(request, Request::Stop { .. }) {
+                    return;
                 }
+                refuse(request, reason);
             }
         }
+    }
+}
+
+/// Whoever asks for an answer gets the reason; what others sent is repeated by them.
+fn refuse(request: Request, reason: &str) {
+    if let Request::Admit(_, _, asker) | Request::Install(_, asker) = request {
+        // The asker may be gone; then nobody wants to know.
+        drop(asker.send(Err(reason.to_owned())));
     }
 }

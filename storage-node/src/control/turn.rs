@@ -11,6 +11,7 @@ use super::electorate::{Electorate, Heard, InstallRefused, Learned};
 use super::error::ControlError;
 use super::kept::Change;
 use super::store::ControlStore;
+use crate::files::Fs;
 use crate::replication::action::Action;
 use crate::replication::message::Message;
 
@@ -100,13 +101,24 @@ pub(super) struct Keeper {
     pub(super) electorate: Electorate,
     pub(super) workers: usize,
     pub(super) outlet: Outlet,
+    /// The turn whose commit failed, and whether it shall stop behind it.
+    unfinished: Option<(Turn, bool)>,
 }
 
 impl Keeper {
+    pub(super) fn new(
+        store: ControlStore,
+        electorate: Electorate,
+        workers: usize,
+        outlet: Outlet,
+    ) -> Self {
+        Self { store, electorate, workers, outlet, unfinished: None }
+    }
+
     /// Does what is asked for, with one commit if anything changes. Returns whether it shall stop.
     ///
     /// On an error nobody was told anything, and the voter's state is ahead of the file: it must
-    /// not be asked again.
+    /// not be asked again before [`Self::retry`] has done what was not.
     pub(super) fn run(
         &mut self,
         now_ms: u64,
@@ -122,11 +134,30 @@ impl Keeper {
             }
             turn.take(now_ms, &mut self.electorate, request);
         }
-        if !turn.changes.is_empty() {
-            self.store.commit(&turn.changes)?;
+        self.finish(turn, stop)
+    }
+
+    fn finish(&mut self, turn: Turn, stop: bool) -> Result<bool, ControlError> {
+        if !turn.changes.is_empty()
+            && let Err(error) = self.store.commit(&turn.changes)
+        {
+            // Else it is not made again, and who waits for it hears that.
+            self.unfinished = self.store.is_full().then_some((turn, stop));
+            return Err(error);
         }
         self.tell(turn);
         Ok(stop)
+    }
+
+    /// Opens the file again and finishes the turn whose commit found no room. Its changes may be in
+    /// the file already: made twice they are the same. Returns whether it shall stop.
+    pub(super) fn retry(&mut self, fs: &dyn Fs) -> Result<bool, ControlError> {
+        if let Err(error) = self.store.reopen(fs) {
+            self.unfinished.take_if(|_| !error.is_no_space());
+            return Err(error);
+        }
+        let Some((turn, stop)) = self.unfinished.take() else { return Ok(false) };
+        self.finish(turn, stop)
     }
 
     fn tell(&self, turn: Turn) {

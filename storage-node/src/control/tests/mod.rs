@@ -3,6 +3,7 @@
 mod admission;
 mod damage;
 mod files;
+mod full;
 mod generations;
 mod support;
 mod threads;

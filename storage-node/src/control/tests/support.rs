@@ -147,7 +147,7 @@ impl Node {
         let (sender, events) = channel();
         let outlet = Box::new(move |worker, event| sender.send((worker, event)).unwrap());
         let electorate = Electorate::start(now_ms, ME, kept);
-        Self { now_ms, keeper: Keeper { store, electorate, workers: WORKERS, outlet }, events }
+        Self { now_ms, keeper: Keeper::new(store, electorate, WORKERS, outlet), events }
     }
 
     /// One turn that must not fail or stop.

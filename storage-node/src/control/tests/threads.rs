@@ -1,5 +1,6 @@
 //! The thread and the way to it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -13,12 +14,14 @@ use crate::control::{
     Change, Control, ControlEvent, ControlInbox, ControlStart, ControlStore, Kept, Outlet, Request,
     start,
 };
+use crate::files::RealFs;
 
 const SOON: Duration = Duration::from_secs(20);
 
 fn begin(inbox: ControlInbox, store: ControlStore, outlet: Outlet) -> std::thread::JoinHandle<()> {
     let kept = Kept::default();
-    start(inbox, ControlStart { store, kept, node: ME, workers: 1, outlet }).unwrap()
+    start(inbox, ControlStart { fs: Arc::new(RealFs), store, kept, node: ME, workers: 1, outlet })
+        .unwrap()
 }
 
 fn promise(ticket: u64) -> Request {

@@ -214,7 +214,7 @@ fn a_keeper_needs_nothing_but_what_the_file_kept() {
     let electorate = Electorate::start(0, ME, &kept);
     assert_eq!(electorate.known(), &set(1));
     assert_eq!(kept.admitted, Some(generation(1)));
-    let keeper = Keeper { store, electorate, workers: 0, outlet: Box::new(|_, _| {}) };
+    let keeper = Keeper::new(store, electorate, 0, Box::new(|_, _| {}));
     assert_eq!(
         keeper.electorate.views(false).groups,
         [KnownRegister::chosen(register(GROUP, 5, 1))]

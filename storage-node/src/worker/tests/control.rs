@@ -61,7 +61,8 @@ impl ControlFile {
             drop(sender.send(event));
         });
         let Self { store, kept } = self;
-        let start = ControlStart { store, kept, node: shared.node, workers: 1, outlet };
+        let fs = Arc::clone(shared.dir.fs());
+        let start = ControlStart { fs, store, kept, node: shared.node, workers: 1, outlet };
         let thread = Some(control::start(inbox, start).unwrap());
         ControlThread { control: shared.control.clone(), events, thread }
     }
