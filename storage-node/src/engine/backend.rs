@@ -152,3 +152,25 @@ impl StorageBackend for FileBackend {
         self.state.unless_fenced(|| self.state.note_write(self.file.write_all_at(data, offset)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::MemFs;
+
+    #[test]
+    fn a_handle_that_was_fenced_reads_and_changes_nothing() {
+        let (fs, path) = (MemFs::new(), Path::new("/file"));
+        let (backend, state) = FileBackend::new(fs.create(path).unwrap());
+        backend.write(0, b"true").unwrap();
+        state.fence();
+        assert!(backend.write(0, b"late").is_err());
+        assert!(backend.set_len(0).is_err());
+        assert!(backend.sync_data().is_err());
+        assert!(backend.len().is_err());
+        assert!(backend.read(0, &mut [0; 4]).is_err());
+        let mut bytes = [0; 4];
+        fs.open(path).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"true");
+    }
+}
