@@ -34,11 +34,11 @@ pub fn run(args: ProxyArgs) -> Result<(), StartError> {
     let (stopper, stop) = stop::pair();
     let (workers, threads) = start_workers(&shared, &stop)?;
     let admin = admin::start(args.admin, Arc::clone(&shared), workers.clone(), stop.clone())?;
-    tracing::info!(listen = %listen, admin = %admin.address, "proxy started");
     let options = WatchOptions::new(clock::wall_ms);
     let guard = config::watch(&args.topology, shared.topology.clone(), options)
         .map_err(|e| StartError::System("cannot watch the topology file", e))?;
-    wait(&args, listener, &shared, workers, stopper, stop)?;
+    let started = || tracing::info!(listen = %listen, admin = %admin.address, "proxy started");
+    wait(&args, listener, &shared, workers, started, stopper, stop)?;
     drop(guard);
     for thread in threads {
         if thread.join().is_err() {
@@ -113,6 +113,7 @@ fn wait(
     listener: std::net::TcpListener,
     shared: &Arc<Shared>,
     workers: Vec<mpsc::Sender<Message>>,
+    started: impl FnOnce(),
     stopper: Stopper,
     stop: Stop,
 ) -> Result<(), StartError> {
@@ -120,10 +121,11 @@ fn wait(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(system)?.block_on(async {
         let accepting = acceptor::run(listener, Arc::clone(shared), workers, stop);
-        let requested = stop::requested(args.exit_on_stdin_eof);
+        let requested = stop::requested(args.exit_on_stdin_eof).map_err(system)?;
+        started();
         tokio::select! {
             biased;
-            reason = requested => tracing::info!(reason = reason.map_err(system)?, "stopping"),
+            reason = requested => tracing::info!(reason, "stopping"),
             () = accepting => {}
         }
         stopper.stop();

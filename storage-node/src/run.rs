@@ -57,8 +57,10 @@ pub fn run(args: NodeArgs) -> Result<(), StartError> {
     let (threads, helpers) = start_threads(opened, &stop)?;
     let listen = listener.local_addr().map_err(|e| StartError::System("--listen", e))?;
     let admin = admin::start(args.admin, listen, Arc::clone(&shared), stop.clone())?;
-    tracing::info!(%listen, admin = %admin.address, dir = %args.dir.display(), "node started");
-    wait(&args, listener, &shared, stopper, &stop)?;
+    let started = || {
+        tracing::info!(%listen, admin = %admin.address, dir = %args.dir.display(), "node started");
+    };
+    wait(&args, listener, &shared, started, stopper, &stop)?;
     threads.into_iter().for_each(|thread| join(thread, "worker"));
     helpers.stop(&shared);
     admin.join();
@@ -287,6 +289,7 @@ fn wait(
     args: &NodeArgs,
     listener: TcpListener,
     shared: &Arc<Shared>,
+    started: impl FnOnce(),
     stopper: Stopper,
     stop: &Stop,
 ) -> Result<(), StartError> {
@@ -296,16 +299,16 @@ fn wait(
         let reserve = args.disk_reserve.map(|size| size.0);
         tokio::spawn(disk::watch(Arc::clone(shared), reserve, stop.clone()));
         let accepting = acceptor::run(listener, Arc::clone(shared), stop.clone());
-        let requested = stop::requested(args.exit_on_stdin_eof);
+        let requested = stop::requested(args.exit_on_stdin_eof).map_err(system)?;
+        started();
         let stopping = async {
-            let reason = requested.await.map_err(system)?;
+            let reason = requested.await;
             tracing::info!(reason, "stopping: the lanes are handed over first");
             depart(shared).await;
-            Ok::<(), StartError>(())
         };
         tokio::select! {
             biased;
-            stopping = stopping => stopping?,
+            () = stopping => {}
             () = accepting => {}
         }
         stopper.stop();

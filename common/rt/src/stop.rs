@@ -40,17 +40,18 @@ impl Stop {
     }
 }
 
-/// Waits until somebody wants this process to end; says who.
+/// Waits until somebody wants this process to end; says who. Signals are caught from the call on, which
+/// has to be in a runtime: whoever is told that the process has started may send one at once.
 ///
 /// With `stdin_eof` the end of standard input is such a reason: a child whose parent was killed
 /// sees it.
 ///
 /// # Errors
 /// Signal handlers cannot be installed.
-pub async fn requested(stdin_eof: bool) -> std::io::Result<&'static str> {
+pub fn requested(stdin_eof: bool) -> std::io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let parent_gone = async {
+    let parent_gone = async move {
         if !stdin_eof {
             std::future::pending::<()>().await;
         }
@@ -58,12 +59,14 @@ pub async fn requested(stdin_eof: bool) -> std::io::Result<&'static str> {
         let mut stdin = stdin_pipe();
         while matches!(stdin.read(&mut buffer).await, Ok(n) if n > 0) {}
     };
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-        () = parent_gone => Ok("end of standard input"),
-    }
+    Ok(async move {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = parent_gone => "end of standard input",
+        }
+    })
 }
 
 /// Standard input read by a thread of its own: tokio's reads on a blocking thread that would keep
