@@ -166,7 +166,7 @@ fn a_gap_in_a_stream_is_refused_at_replay() {
     assert_eq!(refusal(lane(0), Lsn(4)), "", "the next number is fine");
     let gap = refusal(lane(0), Lsn(5));
     assert!(gap.contains("lsn:5 of stream 0.0@1 follows lsn:3"), "{gap}");
-    assert!(gap.contains("restore the data directory"), "{gap}");
+    assert!(gap.contains("see `Errors at start` in docs/OPERATIONS.md"), "{gap}");
     let unknown = refusal(lane(5), Lsn(1));
     assert!(unknown.contains("group 5"), "{unknown}");
 }
