@@ -93,6 +93,7 @@ pub(super) struct NodeVoters {
 #[derive(Debug, Clone, Deserialize)]
 struct NodeItself {
     voters: Option<NodeVoters>,
+    write_state: Option<String>,
 }
 
 /// Everything a node was asked for.
@@ -104,6 +105,8 @@ pub(super) struct Told {
     pub(super) peers: Vec<Peer>,
     /// The voters that it knows; a node of an older version does not say.
     pub(super) voters: Option<NodeVoters>,
+    /// Why it takes no writes.
+    pub(super) refuses_writes: Option<String>,
 }
 
 impl Told {
@@ -111,7 +114,9 @@ impl Told {
     pub(super) fn of_json(groups: Value, peers: Value, nodes: Value) -> Result<Self, String> {
         let strange = |what: &'static str| move |e: serde_json::Error| format!("{what} says {e}");
         let nodes: Vec<NodeItself> = serde_json::from_value(nodes).map_err(strange("/v1/nodes"))?;
+        let refuses = nodes.iter().find_map(|node| node.write_state.clone());
         Ok(Self {
+            refuses_writes: refuses.filter(|state| state != "ok"),
             groups: serde_json::from_value(groups).map_err(strange("/v1/groups"))?,
             peers: serde_json::from_value(peers).map_err(strange("/v1/peers"))?,
             voters: nodes.into_iter().find_map(|node| node.voters),

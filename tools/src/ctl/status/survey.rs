@@ -81,8 +81,12 @@ pub(super) struct ProxyRow {
 pub(super) fn survey(topology: &Value, groups: &Value, told: &AllTold) -> Survey {
     let mut survey = Survey::default();
     for (name, answer) in told {
-        if let Err(reason) = answer {
-            survey.problems.push(format!("{name} cannot be asked: {reason}"));
+        match answer {
+            Err(reason) => survey.problems.push(format!("{name} cannot be asked: {reason}")),
+            Ok(Told { refuses_writes: Some(reason), .. }) => {
+                survey.problems.push(format!("{name} takes no writes: {reason}"));
+            }
+            Ok(_) => {}
         }
     }
     for (physical, group) in topology["physical_groups"].as_object().into_iter().flatten() {

@@ -114,6 +114,17 @@ fn each_thing_that_is_not_normal_is_named_with_its_logic_groups() {
 }
 
 #[test]
+fn a_server_that_takes_no_writes_is_named() {
+    let mut told = healthy();
+    let says = |state| json!([{ "id": "v1", "write_state": state }]);
+    let of = |state| Told::of_json(json!([]), json!([]), says(state));
+    told.insert("v1".to_owned(), of("the disk is nearly full"));
+    told.insert("v2".to_owned(), of("ok"));
+    let survey = survey(&topology(), &groups(), &told);
+    assert_eq!(survey.problems, ["v1 takes no writes: the disk is nearly full"]);
+}
+
+#[test]
 fn a_proxy_with_another_topology_is_named_once() {
     let mut told = healthy();
     for answer in told.values_mut().flatten() {
