@@ -204,7 +204,12 @@ fn a_stream_without_its_first_records_is_damage_where_nothing_has_left_the_log()
     let findings = verify(&Place::all(&[folder.path().to_owned()]).unwrap()[0]);
     let [problem] = &findings.problems[..] else { panic!("{findings:?}") };
     assert_eq!(problem.weight, Weight::Damage);
-    let says = [NAME, "offset 4096", "lsn:42 of stream 12.1@1 follows lsn:0", "re-create the node"];
+    let says = [
+        NAME,
+        "offset 4096",
+        "lsn:42 of stream 12.1@1 follows lsn:0",
+        "`Errors at start` in docs/OPERATIONS.md",
+    ];
     assert!(says.iter().all(|word| problem.text.contains(word)), "{problem:?}");
 }
 

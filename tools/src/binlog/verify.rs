@@ -154,7 +154,7 @@ impl Findings {
 fn gap_text(gap: &Gap) -> String {
     let Gap { stream, after, found } = gap;
     format!(
-        "{found} of {stream} follows {after}: records between them are missing; restore the data \
-         directory from a copy of this node, or re-create the node from its peers"
+        "{found} of {stream} follows {after}: records between them are missing; see `Errors at start` \
+         in docs/OPERATIONS.md"
     )
 }
