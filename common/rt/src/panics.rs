@@ -6,17 +6,25 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::path::Path;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// Where the guarded panic began that is under way.
+    static PLACE: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// From now on a panic outside of [`guard`] prints itself and aborts the process. For `main`s;
-/// tests keep their unwinding.
+/// From now on a panic outside of [`guard`] prints itself and aborts the process. One inside is left
+/// to who called [`guard`]: it prints nothing. For `main`s; tests keep their unwinding.
 pub fn abort_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        // A second panic while the first unwinds ends the process, so it is printed.
+        if GUARDED.get() && PLACE.take().is_none() {
+            PLACE.set(info.location().map(place));
+            return;
+        }
         print(info);
         if !GUARDED.get() {
             std::process::abort();
@@ -24,16 +32,26 @@ pub fn abort_on_panic() {
     }));
 }
 
-/// Runs `work` and returns what it returns, or the text of its panic. The caller gives up whatever
-/// `work` may have left half done.
+/// Runs `work` and returns what it returns, or the text of its panic, with its place in the source
+/// after [`abort_on_panic`]. The caller gives up whatever `work` may have left half done.
 ///
 /// # Errors
 /// It panicked.
 pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    let before = GUARDED.replace(true);
+    let outer = (GUARDED.replace(true), PLACE.take());
     let done = catch_unwind(AssertUnwindSafe(work));
-    GUARDED.set(before);
-    done.map_err(|panic| text(panic.as_ref()).to_owned())
+    GUARDED.set(outer.0);
+    let place = PLACE.replace(outer.1);
+    done.map_err(|panic| match place {
+        Some(place) => format!("{} ({place})", text(panic.as_ref())),
+        None => text(panic.as_ref()).to_owned(),
+    })
+}
+
+/// File and line, without the folders of the machine that built the program.
+fn place(location: &Location<'_>) -> String {
+    let file = Path::new(location.file()).file_name().unwrap_or_default();
+    format!("{}:{}", file.display(), location.line())
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {
