@@ -37,7 +37,7 @@ pub enum EngineError {
         source: Box<redb::Error>,
     },
     /// The file holds bytes that this program never writes.
-    #[error("{}: damaged: {what}; restore the file from another server or a backup", .file.display())]
+    #[error("{}: damaged: {what}; see `Errors at start` in docs/OPERATIONS.md", .file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
