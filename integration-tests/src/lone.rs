@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::http::Http;
 use crate::process::{Running, command, fdht};
+use crate::resp::Resp;
 use crate::wait::wait_until;
 
 /// How long one process may take to start.
@@ -133,6 +136,69 @@ impl LoneProxy {
         let mut running = Running::start(command(words.iter().chain(more)));
         wait_live(&mut running, &admin);
         Self { running, address, admin }
+    }
+}
+
+/// A node that is the only one of its cluster, with a proxy in front of it.
+#[derive(Debug)]
+pub struct LoneSite {
+    /// How the node is started again.
+    pub node: NodeArgs,
+    /// The node's process.
+    pub running: Running,
+    /// The proxy.
+    pub proxy: LoneProxy,
+    folder: tempfile::TempDir,
+}
+
+impl LoneSite {
+    /// Starts both with a new data directory; `memory` is the node's `--memory`.
+    #[track_caller]
+    pub fn start(memory: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut node = NodeArgs::new(&folder.path().join("node"));
+        node.memory = memory.to_owned();
+        let running = node.start();
+        node.create = false;
+        let file = folder.path().join("topology.yaml");
+        topology(&file, &node.listen, &node.admin);
+        create_groups(&file);
+        let proxy = LoneProxy::start(&file, &[]);
+        let site = Self { node, running, proxy, folder };
+        site.wait_ready();
+        site
+    }
+
+    /// Starts the node that was ended, and waits until the proxy is ready again.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.running = self.node.start();
+        self.wait_ready();
+    }
+
+    /// Ends the node in the usual way.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.running.signal(Signal::TERM);
+        let status = self.running.wait_end(START_TIME_MAX);
+        assert!(status.success(), "{status}: {}", self.running.output());
+    }
+
+    /// A client of the proxy.
+    #[track_caller]
+    pub fn resp(&self) -> Resp {
+        Resp::connect(&self.proxy.address)
+    }
+
+    /// A folder for more files, gone with the site.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    #[track_caller]
+    fn wait_ready(&self) {
+        let http = Http::new(&self.proxy.admin);
+        wait_until("the proxy is ready", START_TIME_MAX, || http.get("/readyz").status == 200);
     }
 }
 

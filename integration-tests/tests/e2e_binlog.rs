@@ -7,41 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use harness::lone::{self, LoneProxy, NodeArgs};
+use harness::lone::LoneSite;
 use harness::process::{command, finish};
-use harness::{Finished, Http, Resp, Running, fdht, wait_until};
-use rustix::process::Signal;
+use harness::{Finished, fdht, wait_until};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(30);
 const KEYS: usize = 2_000;
 
-/// A node of one server with its data, and a proxy in front of it while both run.
-struct Site {
-    node: NodeArgs,
-    processes: Option<(Running, LoneProxy)>,
-    _folder: tempfile::TempDir,
-}
+/// A node with a log to look at.
+struct Site(LoneSite);
 
 impl Site {
-    /// Starts a node and a proxy.
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut node = NodeArgs::new(&folder.path().join("node"));
-        let running = node.start();
-        node.create = false;
-        let file = folder.path().join("topology.yaml");
-        lone::topology(&file, &node.listen, &node.admin);
-        lone::create_groups(&file);
-        let proxy = LoneProxy::start(&file, &[]);
-        let ready = Http::new(&proxy.admin);
-        wait_until("the proxy is ready", SOON, || ready.get("/readyz").status == 200);
-        Self { node, processes: Some((running, proxy)), _folder: folder }
+        Self(LoneSite::start("128MiB"))
     }
 
     fn write(&self) {
-        let (_, proxy) = self.processes.as_ref().unwrap();
-        let mut resp = Resp::connect(&proxy.address);
+        let mut resp = self.0.resp();
         for number in 0..KEYS {
             let key = format!("key {number}");
             assert_eq!(resp.call(&["SET", &key, &format!("value of {number}")]), "OK");
@@ -50,16 +33,12 @@ impl Site {
         assert_eq!(resp.call(&["DEL", "key 0"]), 1);
     }
 
-    /// Stops both, in the usual way.
     fn stop(&mut self) {
-        let (mut node, proxy) = self.processes.take().unwrap();
-        drop(proxy);
-        node.signal(Signal::TERM);
-        assert!(node.wait_end(SOON).success(), "{}", node.output());
+        self.0.stop();
     }
 
     fn dir(&self) -> &str {
-        self.node.dir.to_str().unwrap()
+        self.0.node.dir.to_str().unwrap()
     }
 
     fn verify(&self) -> Finished {
@@ -67,7 +46,7 @@ impl Site {
     }
 
     fn segment(&self) -> PathBuf {
-        self.node.dir.join("log").join("0000000000000001.binlog")
+        self.0.node.dir.join("log").join("0000000000000001.binlog")
     }
 
     fn flip(&self, offset: usize) {
@@ -113,7 +92,7 @@ fn the_log_of_a_stopped_node_is_verified_and_shown_and_a_flipped_byte_is_found()
     let mut site = Site::new();
     site.write();
     site.stop();
-    let before = image(&site.node.dir);
+    let before = image(&site.0.node.dir);
 
     let summary = site.verify().ok();
     assert!(summary.trim_end().ends_with(": fine"), "{summary}");
@@ -125,7 +104,7 @@ fn the_log_of_a_stopped_node_is_verified_and_shown_and_a_flipped_byte_is_found()
     assert!(text.contains("set \"\" \"größe\" \"tief\" 3 bytes"), "a hash is there");
     assert!(text.contains("delete \"\" \"key 0\""), "a deletion is there");
     assert!(!text.contains("value of 7"), "values only when they are asked for");
-    assert!(image(&site.node.dir) == before, "only read");
+    assert!(image(&site.0.node.dir) == before, "only read");
 
     let middle = dumped.iter().find(|line| line["kind"] == "write" && line["lsn"] == 40).unwrap();
     let offset = middle["offset"].as_u64().unwrap();
@@ -137,7 +116,7 @@ fn the_log_of_a_stopped_node_is_verified_and_shown_and_a_flipped_byte_is_found()
     assert!(verified.stdout.contains(&format!("damage: {place}")), "{verified:#?}");
     assert!(verified.stdout.contains("re-create the node from its peers"), "{verified:#?}");
     fdht(["binlog", "dump", site.dir()]).refused(1, &[&place]);
-    finish(command(site.node.words())).refused(1, &[&place]);
+    finish(command(site.0.node.words())).refused(1, &[&place]);
     // As one file, without the others of the folder.
     assert_eq!(fdht(["binlog", "verify", file.to_str().unwrap()]).status, Some(1));
 
@@ -158,7 +137,7 @@ fn a_flip_in_the_last_record_is_a_torn_end_and_the_node_starts() {
     let says =
         format!("note: log file {} has a torn end at offset {offset}", site.segment().display());
     assert!(summary.contains(&says), "{summary}");
-    let mut node = site.node.start();
+    let mut node = site.0.node.start();
     wait_until("the cut is told", SOON, || node.output().contains("cut a torn tail off the log"));
     node.kill();
     let summary = site.verify().ok();
@@ -172,9 +151,9 @@ fn the_log_of_a_running_node_can_be_read() {
     site.verify().ok();
     let dumped = lines(&fdht(["binlog", "dump", "--json", "--values", site.dir()]).ok());
     assert_eq!(values(&dumped).len(), KEYS);
-    let (running, proxy) = site.processes.as_ref().unwrap();
-    assert!(!running.output().contains("ERROR"), "{}", running.output());
-    assert_eq!(Resp::connect(&proxy.address).call(&["GET", "key 1"]), "value of 1");
+    let output = site.0.running.output();
+    assert!(!output.contains("ERROR"), "{output}");
+    assert_eq!(site.0.resp().call(&["GET", "key 1"]), "value of 1");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use harness::lone::{self, LoneProxy, NodeArgs};
+use harness::lone::{self, LoneProxy, LoneSite, NodeArgs};
 use harness::{Http, Options, Oracle, Resp, Running, fdht, wait_until};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -48,21 +48,8 @@ fn every_acknowledged_write_survives_kill_9_of_the_proxy() {
 
 #[test]
 fn every_acknowledged_write_survives_kill_9_while_files_are_flushed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut node = NodeArgs::new(&folder.path().join("node"));
-    node.memory = "32MiB".to_owned();
-    let mut running = node.start();
-    node.create = false;
-    let file = folder.path().join("topology.yaml");
-    lone::topology(&file, &node.listen, &node.admin);
-    lone::create_groups(&file);
-    let proxy = LoneProxy::start(&file, &[]);
-    let ready = Http::new(&proxy.admin);
-    let wait_ready = || {
-        wait_until("the proxy is ready", LONG, || ready.get("/readyz").status == 200);
-    };
-    wait_ready();
-    let admin = Http::new(&node.admin);
+    let mut site = LoneSite::start("32MiB");
+    let admin = Http::new(&site.node.admin);
     let file_bytes = || -> u64 {
         let groups = admin.get("/v1/groups").expect(200).json();
         groups.as_array().unwrap().iter().map(|g| g["file_bytes"].as_u64().unwrap()).sum()
@@ -70,43 +57,29 @@ fn every_acknowledged_write_survives_kill_9_while_files_are_flushed() {
     let empty = file_bytes();
     let oracle = Oracle::new(4, 4_000, 4_096);
     for _ in 0..3 {
-        write_and_kill(&oracle, &proxy.address, 8_000, || running.kill());
-        running = node.start();
-        wait_ready();
-        oracle.check(&mut Resp::connect(&proxy.address));
+        write_and_kill(&oracle, &site.proxy.address, 8_000, || site.running.kill());
+        site.start_again();
+        oracle.check(&mut site.resp());
     }
     assert!(file_bytes() > empty + (8 << 20), "nothing was flushed: {} bytes", file_bytes());
-    let lines = fdht(["export", "--proxy", &proxy.address]).ok().lines().count();
+    let lines = fdht(["export", "--proxy", &site.proxy.address]).ok().lines().count();
     assert!(lines > 10_000, "{lines} records");
-    assert!(running.try_end().is_none());
+    assert!(site.running.try_end().is_none());
 }
 
 #[test]
 fn every_acknowledged_write_survives_twenty_kills_of_a_node_in_a_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut node = NodeArgs::new(&folder.path().join("node"));
-    // Small, so that kills meet flushes.
-    node.memory = "32MiB".to_owned();
-    let mut running = node.start();
-    node.create = false;
-    let file = folder.path().join("topology.yaml");
-    lone::topology(&file, &node.listen, &node.admin);
-    lone::create_groups(&file);
-    let proxy = LoneProxy::start(&file, &[]);
-    let ready = Http::new(&proxy.admin);
-    let wait_ready = || {
-        wait_until("the proxy is ready", LONG, || ready.get("/readyz").status == 200);
-    };
-    wait_ready();
+    // Little memory, so that kills meet flushes.
+    let mut site = LoneSite::start("32MiB");
     let oracle = Oracle::new(4, 100, 2_048);
     for round in 0..20 {
         // Another moment each time.
-        write_and_kill(&oracle, &proxy.address, 150 + 61 * (round % 7), || running.kill());
-        running = node.start();
-        wait_ready();
-        oracle.check(&mut Resp::connect(&proxy.address));
+        let writes = 150 + 61 * (round % 7);
+        write_and_kill(&oracle, &site.proxy.address, writes, || site.running.kill());
+        site.start_again();
+        oracle.check(&mut site.resp());
     }
-    assert!(running.try_end().is_none());
+    assert!(site.running.try_end().is_none());
 }
 
 #[test]
