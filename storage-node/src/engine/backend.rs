@@ -73,6 +73,12 @@ impl BackendState {
         result
     }
 
+    /// Bytes were read that are not those that were written: no second try helps.
+    pub(super) fn note_damage(&self) {
+        self.0.broke.store(true, Ordering::Release);
+        self.0.failed.store(true, Ordering::Release);
+    }
+
     fn note_write<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result {
             let full = crate::files::is_no_space(error);
@@ -85,10 +91,24 @@ impl BackendState {
 }
 
 impl FileBackend {
-    /// A database on a file.
-    pub(crate) fn new(file: Arc<dyn FsFile>) -> (Self, BackendState) {
+    fn new(file: Arc<dyn FsFile>) -> (Self, BackendState) {
         let state = BackendState::default();
         (Self { file, state: state.clone() }, state)
+    }
+
+    /// A file that must not exist yet. Its name is not durable.
+    pub(super) fn create(fs: &dyn Fs, path: &Path) -> Result<(Self, BackendState), DatabaseError> {
+        Ok(Self::new(fs.create(path).map_err(storage_error)?))
+    }
+
+    /// A file that exists.
+    pub(super) fn open(fs: &dyn Fs, path: &Path) -> Result<(Self, BackendState), DatabaseError> {
+        let file = fs.open(path).map_err(storage_error)?;
+        // redb would make a new database in an empty file.
+        if file.size().map_err(storage_error)? == 0 {
+            return Err(storage_error(io::Error::new(ErrorKind::InvalidData, "the file is empty")));
+        }
+        Ok(Self::new(file))
     }
 }
 
@@ -98,7 +118,7 @@ pub(crate) fn create(
     path: &Path,
     builder: &Builder,
 ) -> Result<(Database, BackendState), DatabaseError> {
-    let (backend, state) = FileBackend::new(fs.create(path).map_err(storage)?);
+    let (backend, state) = FileBackend::create(fs, path)?;
     Ok((builder.create_with_backend(backend)?, state))
 }
 
@@ -108,16 +128,12 @@ pub(crate) fn open(
     path: &Path,
     builder: &Builder,
 ) -> Result<(Database, BackendState), DatabaseError> {
-    let file = fs.open(path).map_err(storage)?;
-    // redb would make a new database in an empty file.
-    if file.size().map_err(storage)? == 0 {
-        return Err(storage(io::Error::new(ErrorKind::InvalidData, "the file is empty")));
-    }
-    let (backend, state) = FileBackend::new(file);
+    let (backend, state) = FileBackend::open(fs, path)?;
     Ok((builder.create_with_backend(backend)?, state))
 }
 
-fn storage(error: io::Error) -> DatabaseError {
+/// An error of the file as redb's.
+pub(super) fn storage_error(error: io::Error) -> DatabaseError {
     DatabaseError::Storage(redb::StorageError::Io(error))
 }
 

@@ -108,16 +108,13 @@ impl Changes {
                 totals.live.insert(key, count);
             }
         }
-        totals.headers = totals.headers.saturating_add_signed(self.headers);
-        write_number(meta, META_HEADERS, totals.headers)?;
         for (key, total, change) in [
+            (META_HEADERS, &mut totals.headers, self.headers),
             (META_NAMED, &mut totals.named, self.named),
             (META_STORED, &mut totals.stored, self.stored),
         ] {
-            if let Some(total) = total {
-                *total = total.saturating_add_signed(change);
-                write_number(meta, key, *total)?;
-            }
+            *total = total.saturating_add_signed(change);
+            write_number(meta, key, *total)?;
         }
         Ok(())
     }

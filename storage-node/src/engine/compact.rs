@@ -33,8 +33,8 @@ const KEY_BYTES: usize = 128;
 pub struct Space {
     /// Bytes of the disk that the file takes.
     pub file: u64,
-    /// Bytes of its entries; none where the file does not know.
-    pub stored: Option<u64>,
+    /// Bytes of its entries.
+    pub stored: u64,
 }
 
 /// A copy of a group's file, on its way.

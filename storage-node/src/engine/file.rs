@@ -5,6 +5,7 @@
 //! [`EngineError::Damaged`]: a damaged group must not take the other groups down.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ use redb::{
 use rt::panics;
 
 use crate::engine::EngineError;
-use crate::engine::backend::{self, BackendState};
+use crate::engine::backend::BackendState;
+use crate::engine::checked_pages;
 use crate::engine::layout::{
     Bytes, Checkpoint, EXPIRY, FORMAT, GARBAGE, META, META_CHECKPOINT, META_FORMAT, META_HEADERS,
     META_IDENTITY, META_NAMED, META_STORED, RECORDS, StoreIdentity, split_expiry_key, split_key,
@@ -54,11 +56,10 @@ pub(super) struct FileState {
 pub(super) struct Totals {
     /// Header records.
     pub(super) headers: u64,
-    /// Named fields that have a value; none where the file does not know.
-    pub(super) named: Option<u64>,
-    /// What the entries of records and expiry index take in pages that are full; none where the file
-    /// does not know.
-    pub(super) stored: Option<u64>,
+    /// Named fields that have a value.
+    pub(super) named: u64,
+    /// What the entries of records and expiry index take in pages that are full.
+    pub(super) stored: u64,
     /// Live objects, by [`crate::engine::layout::count_key`].
     pub(super) live: BTreeMap<Vec<u8>, u64>,
 }
@@ -66,7 +67,7 @@ pub(super) struct Totals {
 impl Totals {
     /// Whether no object has more than an unnamed record.
     pub(super) fn only_unnamed(&self) -> bool {
-        self.headers == 0 && self.named == Some(0)
+        self.headers == 0 && self.named == 0
     }
 }
 
@@ -86,7 +87,7 @@ fn database_error(file: &Path, doing: &'static str, error: redb::Error) -> Engin
     match error {
         redb::Error::Corrupted(what) => EngineError::damaged(file, what),
         // What redb says about a file that is none of its own.
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+        redb::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
             EngineError::damaged(file, error.to_string())
         }
         redb::Error::Io(error) => EngineError::io(file, doing, error),
@@ -111,7 +112,8 @@ impl GroupFile {
         let unfinished = unfinished(path);
         remove_left_over(&**fs, &unfinished)?;
         let open = guarded(&unfinished, "create", || {
-            let open = OpenFile::new(backend::create(&**fs, &unfinished, &builder(cache_bytes))?);
+            let open =
+                OpenFile::new(checked_pages::create(&**fs, &unfinished, &builder(cache_bytes))?);
             make_tables(&open, identity, servers)?;
             Ok(open)
         })?;
@@ -130,8 +132,9 @@ impl GroupFile {
     ) -> Result<(Self, FileState), EngineError> {
         // A copy that was not finished.
         remove_left_over(&**fs, &unfinished(path))?;
+        check_begin(&**fs, path)?;
         let open = guarded(path, "open", || {
-            Ok(OpenFile::new(backend::open(&**fs, path, &builder(cache_bytes))?))
+            Ok(OpenFile::new(checked_pages::open(&**fs, path, &builder(cache_bytes))?))
         })?;
         let meta = Meta::read(path, &open)?;
         meta.check_owner(identity, servers)?;
@@ -214,7 +217,7 @@ impl Handle {
             failed.state().fence();
         }
         let open = guarded(&file.path, "open again", || {
-            Ok(backend::open(&*file.fs, &file.path, &builder(file.cache_bytes))?)
+            Ok(checked_pages::open(&*file.fs, &file.path, &builder(file.cache_bytes))?)
         })?;
         self.0 = Some(Arc::new(OpenFile::new(open)));
         tracing::warn!(file = %file.path.display(), "opened again after an error");
@@ -226,6 +229,24 @@ pub(super) fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
     builder
+}
+
+/// Refuses what is no group file of this format, before redb reads any of it.
+fn check_begin(fs: &dyn Fs, path: &Path) -> Result<(), EngineError> {
+    let mut begin = checked_pages::MAGIC;
+    let read = fs.open(path).and_then(|file| file.read_exact_at(&mut begin, 0));
+    match read {
+        Ok(()) if begin == checked_pages::MAGIC => Ok(()),
+        // Formats 1 and 2 were plain redb files.
+        Ok(()) if begin == *b"redb" => {
+            Err(EngineError::Format { file: path.to_owned(), found: 2, known: FORMAT })
+        }
+        Ok(()) => Err(EngineError::damaged(path, "it does not begin like the file of a group")),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(EngineError::damaged(path, "the file is empty"))
+        }
+        Err(error) => Err(EngineError::io(path, "open", error)),
+    }
 }
 
 /// The content of a new file.

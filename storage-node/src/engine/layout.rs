@@ -21,7 +21,7 @@ pub(super) const GARBAGE: TableDefinition<'static, Bytes, ()> = TableDefinition:
 pub(super) const META: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("meta");
 
 /// The format this program writes and reads.
-pub(super) const FORMAT: u16 = 2;
+pub(super) const FORMAT: u16 = 3;
 /// Meta key of the format.
 pub(super) const META_FORMAT: &[u8] = b"format";
 /// Meta key of the identity.

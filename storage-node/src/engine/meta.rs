@@ -86,10 +86,9 @@ impl<'p> Meta<'p> {
         let live: Result<BTreeMap<_, _>, EngineError> = counts
             .map(|key| Ok((key.clone(), self.value(key, "object counts", decode_number)?)))
             .collect();
-        let named = Some(self.value(META_NAMED, "number of named fields", decode_number)?);
-        let stored = self.values.contains_key(META_STORED);
-        let stored = stored.then(|| self.value(META_STORED, "number of bytes", decode_number));
-        let totals = Totals { headers, named, stored: stored.transpose()?, live: live? };
+        let named = self.value(META_NAMED, "number of named fields", decode_number)?;
+        let stored = self.value(META_STORED, "number of bytes", decode_number)?;
+        let totals = Totals { headers, named, stored, live: live? };
         Ok(FileState { checkpoint, totals })
     }
 }

@@ -15,6 +15,7 @@
 pub(crate) mod backend;
 mod before;
 mod changes;
+mod checked_pages;
 mod chunk;
 mod compact;
 mod counts;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use redb::Database;
 
 use crate::engine::EngineError;
-use crate::engine::backend;
+use crate::engine::checked_pages;
 use crate::engine::file::{GroupFile, builder, guarded};
 use crate::engine::open_file::OpenFile;
 use crate::files::{Fs, parent};
@@ -35,7 +35,7 @@ impl GroupFile {
         remove_left_over(&*self.fs, &path)?;
         let mut copy = Unfinished { path, fs: Arc::clone(&self.fs), open: None };
         let open = guarded(&copy.path, "create", || {
-            Ok(backend::create(&*self.fs, &copy.path, &builder(self.cache_bytes))?)
+            Ok(checked_pages::create(&*self.fs, &copy.path, &builder(self.cache_bytes))?)
         })?;
         copy.open = Some(Arc::new(OpenFile::new(open)));
         Ok(copy)

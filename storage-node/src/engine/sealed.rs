@@ -1,5 +1,6 @@
-//! Checksums of what the group's file holds. redb checks its pages only when a file is repaired, so a
-//! byte that changes later would be read as data.
+//! Checksums of what the group's file holds. Pages have their own
+//! ([`checked_pages`](crate::engine::checked_pages)), compared when they come from the disk; these are
+//! compared whenever a value is read, and also tell what changed in a cache.
 //!
 //! ```text
 //! crc32c u32, little-endian, over the key and the content | content

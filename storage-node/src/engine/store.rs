@@ -126,7 +126,7 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, EngineError> {
         let file = GroupFile::create(fs, path, &identity, options.servers, options.cache_bytes)?;
-        let totals = Totals { named: Some(0), stored: Some(0), ..Totals::default() };
+        let totals = Totals::default();
         let state = FileState { checkpoint: Checkpoint::default(), totals };
         Ok(Self::new(file, state, options))
     }
@@ -414,7 +414,7 @@ impl Store {
         self.copying = None;
         (self.file_bytes, self.disk_bytes) = self.file.bytes();
         match end {
-            CompactEnd::Replaced { stored } => self.totals.stored = Some(*stored),
+            CompactEnd::Replaced { stored } => self.totals.stored = *stored,
             CompactEnd::NotDurable(error) => {
                 self.stopped =
                     Some(format!("its file was not replaced: {error}; restart the node"));

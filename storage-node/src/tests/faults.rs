@@ -9,7 +9,7 @@ use common::stored::Body;
 use super::lying::Lie;
 use super::rig::{OPTIONS, Rig, file, identity};
 use super::script::{EARLY, expected, key, record, shown};
-use crate::engine::{Store, View};
+use crate::engine::{RecordRef, Store, View};
 use crate::files::{Fs, MemFs};
 
 /// A store with so many records in memory, none in the file.
@@ -66,7 +66,7 @@ fn a_flush_that_finds_the_disk_full_is_tried_again_and_reads_and_counts_go_on() 
 fn a_write_error_in_a_flush_stops_the_group_and_reads_go_on() {
     let disk = MemFs::new();
     let (mut rig, lives) = filled(&disk, 40);
-    disk.fail_writes(&file(), 4096..u64::MAX);
+    disk.fail_writes(&file(), 8192..u64::MAX);
     let job = rig.store.begin_flush().unwrap();
     assert!(!rig.run(job));
     let stopped = rig.store.stopped().unwrap();
@@ -94,7 +94,7 @@ fn a_file_that_cannot_be_read_is_an_error_with_its_name_until_it_can_be_read_aga
 }
 
 #[test]
-fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
+fn a_flipped_bit_anywhere_in_a_group_file_is_noticed_or_without_effect() {
     let disk = MemFs::new();
     let (mut rig, lives) = filled(&disk, 55);
     assert!(rig.flush(false));
@@ -102,10 +102,10 @@ fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
     let names: Vec<String> = (0..7).map(|n| format!("s{n}")).collect();
     let right = expected(&lives, EARLY);
     let bytes = disk.bytes(&file());
-    // Pages that hold something, each byte of a sample of them and some of the rest.
+    // The checksums and the header, and what is used of the pages: each byte of a sample.
     let used = (0..bytes.len()).filter(|at| bytes[at / 512 * 512..][..512].iter().any(|b| *b != 0));
-    let (mut refused, mut missed) = (0, 0);
-    for at in used.step_by(61) {
+    let (mut refused, mut served) = (0, 0);
+    for at in (0..64).chain(4096..4608).chain(used.step_by(61)) {
         let disk = disk.after_kill();
         disk.flip(&file(), at as u64, 1 << (at % 8));
         let fs: Arc<dyn Fs> = Arc::new(disk);
@@ -115,24 +115,15 @@ fn a_flipped_byte_anywhere_in_a_group_file_is_never_read_as_data() {
         };
         for name in &names {
             let expected = right.get(name).map(|shown| shown[""].as_slice());
-            match store.record(&key(name, Field::Unnamed)) {
-                Err(_) => refused += 1,
-                Ok(None) => missed += usize::from(expected.is_some()),
-                Ok(Some(found)) => {
-                    let found = found.stored();
-                    let value = match found.body {
-                        Body::Value { value, .. } => Some(value),
-                        _ => None,
-                    };
-                    assert_eq!(value, expected, "{name} after byte {at} changed");
-                }
-            }
+            let Ok(found) = store.record(&key(name, Field::Unnamed)) else { continue };
+            let found = found.as_ref().map(RecordRef::stored);
+            let value = found.and_then(|found| match found.body {
+                Body::Value { value, .. } => Some(value),
+                _ => None,
+            });
+            assert_eq!(value, expected, "{name} after byte {at} changed");
+            served += 1;
         }
-        // With its lists of free pages damaged, redb panics when it is closed, and once more while it
-        // cleans up after that, which ends the process.
-        std::mem::forget(store);
     }
-    // Where a byte of a key or of the tree changed, a search may go astray: nothing is found then, but
-    // nothing else either.
-    assert!(refused > 20, "{refused} changes were noticed, {missed} records not found");
+    assert!(refused > 500 && served > 500, "{refused} starts refused, {served} records served");
 }

@@ -40,7 +40,7 @@ impl Compaction {
         if !ready || space.file < min {
             return None;
         }
-        let copy = self.copy_bytes(space.stored?);
+        let copy = self.copy_bytes(space.stored);
         (copy <= space.file / 2).then(|| space.file - copy)
     }
 
@@ -91,7 +91,7 @@ impl Core {
             let free = group.stopped.is_none() && group.store.is_free();
             let returns = group.compaction.returns(space, min, now_ms).filter(|_| free)?;
             // With some room to spare.
-            let copy = group.compaction.copy_bytes(space.stored?);
+            let copy = group.compaction.copy_bytes(space.stored);
             (copy.saturating_add(copy / 4) <= room).then_some((returns, group.id))
         };
         let Some((_, id)) = self.groups.values().filter_map(gain).max() else { return };
@@ -103,7 +103,7 @@ impl Core {
             return self.shared.release_compaction();
         };
         let Space { file, stored } = group.store.space();
-        tracing::info!(group = %id, file, ?stored, "a file is copied to return its free space");
+        tracing::info!(group = %id, file, stored, "a file is copied to return its free space");
         group.compaction.running = Some((file, now_ms));
         self.shared.flusher.send(Work::Compact(id, job));
     }
@@ -144,7 +144,7 @@ impl Core {
         let worker = || self.index.to_string();
         let spaces = || self.groups.values().map(|group| group.store.space());
         let file: u64 = spaces().map(|space| space.file).sum();
-        let stored: u64 = spaces().filter_map(|space| space.stored).sum();
+        let stored: u64 = spaces().map(|space| space.stored).sum();
         metrics::gauge!("fdht_node_group_file_bytes", "worker" => worker()).set(file as f64);
         metrics::gauge!("fdht_node_group_stored_bytes", "worker" => worker()).set(stored as f64);
     }
@@ -157,7 +157,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn space(file: u64, stored: u64) -> Space {
-        Space { file: file * MIB, stored: Some(stored * MIB) }
+        Space { file: file * MIB, stored: stored * MIB }
     }
 
     #[test]
@@ -168,7 +168,6 @@ mod tests {
         assert_eq!(returns(space(64, 16)), Some((64 - 18) * MIB));
         assert_eq!(returns(space(1_000, 500)), None);
         assert_eq!(returns(space(1_000, 444)), Some(1_000 * MIB - 444 * MIB / 8 * 9));
-        assert_eq!(returns(Space { file: 1_000 * MIB, stored: None }), None, "it does not know");
     }
 
     #[test]

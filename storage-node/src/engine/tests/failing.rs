@@ -21,7 +21,7 @@ type Fault = (&'static str, fn(&MemFs), bool);
 
 const FAULTS: [Fault; 4] = [
     ("no room", |disk| disk.limit_space(Some(0)), true),
-    ("a write fails", |disk| disk.fail_writes(Path::new(FILE), 4096..u64::MAX), false),
+    ("a write fails", |disk| disk.fail_writes(Path::new(FILE), 8192..u64::MAX), false),
     ("a sync fails", |disk| disk.fail_sync(1), false),
     // Twice, as a read is repeated at once.
     ("a read fails", |disk| disk.fail_next_reads(2), true),

@@ -1,16 +1,18 @@
 //! Creating, opening and refusing files.
 
 use std::fs;
+use std::sync::Arc;
 
 use common::address::Field;
 use common::ids::{ClusterId, LogicGroup, NodeId, ServerIndex, StoreId};
 use common::key::UNNAMED_SUFFIX;
 use common::stored::Body;
+use redb::ReadableTable;
 
 use super::support::{Bench, OPTIONS, identity, key, prefix, real};
-use crate::engine::layout::{META, META_FORMAT, expiry_key};
+use crate::engine::layout::{EXPIRY, META, META_FORMAT, RECORDS, expiry_key};
 use crate::engine::{EngineError, Slice, Store, StoreIdentity, StoreOptions, View};
-use crate::files::MemFs;
+use crate::files::{Fs, MemFs};
 
 #[test]
 fn what_was_flushed_survives_and_what_was_not_is_replayed() {
@@ -83,32 +85,61 @@ fn a_missing_empty_or_foreign_file_is_refused_with_its_name() {
     }
 }
 
-#[test]
-fn a_truncated_or_overwritten_file_is_an_error_and_no_panic() {
-    let mut bench = Bench::new(OPTIONS);
-    for n in 0..2_000 {
-        bench.set(&format!("object {n}"), 0, &"value ".repeat(20));
+const OBJECTS: u32 = 2_000;
+
+fn object(number: u32) -> Vec<u8> {
+    key(&format!("object {number}"), Field::Unnamed)
+}
+
+/// A store whose records are all in the file.
+fn filled(disk: &MemFs) -> Bench {
+    let mut bench = Bench::on_disk(disk, OPTIONS);
+    for n in 0..OBJECTS {
+        bench.set(&format!("object {n}"), 0, &format!("value of {n} ").repeat(12));
     }
     bench.flush();
-    let path = bench.path();
-    let directory = bench.close();
-    let whole = fs::read(&path).unwrap();
-    let damaged = directory.path().join("damaged.redb");
+    bench.reopen();
+    bench
+}
+
+/// How many objects cannot be read. All others have to be there with their value.
+fn unread(store: &Store) -> usize {
+    let unread = (0..OBJECTS).filter(|n| match store.record(&object(*n)) {
+        Ok(record) => {
+            let record = record.expect("every object is there");
+            let value = format!("value of {n} ").repeat(12);
+            let expected = Body::Value { expire_at: 0, value: value.as_bytes() };
+            assert_eq!(record.stored().body, expected);
+            false
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("3.redb: damaged: "), "{error}");
+            true
+        }
+    });
+    unread.count()
+}
+
+#[test]
+fn a_truncated_or_overwritten_file_is_refused_or_read_as_it_was() {
+    let disk = MemFs::new();
+    let path = filled(&disk).path();
+    let whole = disk.bytes(&path);
     let mut refused = 0;
     let mut check = |content: &[u8]| {
-        fs::write(&damaged, content).unwrap();
-        let read = Store::open(&real(), &damaged, identity(), OPTIONS).and_then(|store| {
-            for n in 0..2_000 {
-                store.record(&key(&format!("object {n}"), Field::Unnamed))?;
+        let disk = MemFs::new();
+        disk.create(&path).unwrap().write_all_at(content, 0).unwrap();
+        let fs: Arc<dyn Fs> = Arc::new(disk);
+        match Store::open(&fs, &path, identity(), OPTIONS) {
+            Ok(store) => drop(unread(&store)),
+            Err(error) => {
+                assert!(error.to_string().contains("3.redb: damaged: "), "{error}");
+                refused += 1;
             }
-            Ok(())
-        });
-        if let Err(error) = read {
-            assert!(error.to_string().contains("damaged.redb"), "{error}");
-            refused += 1;
         }
     };
-    for cut in [100, 4_096, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1] {
+    for cut in [1, 100, 4_096, 5_000, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1]
+    {
         check(&whole[..cut]);
     }
     for page in (0..whole.len() / 4_096).step_by(7) {
@@ -116,28 +147,45 @@ fn a_truncated_or_overwritten_file_is_an_error_and_no_panic() {
         content[page * 4_096..][..4_096].fill(0xa5);
         check(&content);
     }
-    assert!(refused > 10, "{refused} damaged files were noticed");
+    assert!(refused > 10, "{refused} damaged files were refused");
+}
+
+/// Before a file is opened, redb itself reads all of it where its debug assertions are on.
+#[test]
+fn a_bit_that_flips_in_a_file_that_is_open_is_an_error_or_without_effect() {
+    let disk = MemFs::new();
+    let whole = filled(&disk);
+    let bytes = disk.bytes(&whole.path());
+    let mut noticed = 0;
+    for (turn, page) in bytes.chunks_exact(4_096).enumerate().skip(1).step_by(5) {
+        let disk = disk.after_kill();
+        let bench = whole.beside(&disk);
+        // In another part of each page.
+        let used = page.iter().rposition(|byte| *byte != 0).unwrap_or_default() + 1;
+        disk.flip(&bench.path(), (turn * 4_096 + turn * 31 % used) as u64, 1 << (turn % 8));
+        noticed += usize::from(unread(bench.store()) > 0);
+    }
+    assert!(noticed > 10, "{noticed} flips were noticed");
 }
 
 /// Keys of the indexes have no checksum of their own.
 #[test]
-fn a_changed_byte_in_a_key_of_an_index_is_damage_and_no_panic() {
-    let disk = MemFs::new();
-    let mut bench = Bench::on_disk(&disk, OPTIONS);
-    // With a longer namespace the key still has all its parts.
+fn a_key_of_an_index_that_is_none_is_damage_and_no_panic() {
+    let mut bench = Bench::new(OPTIONS);
     let name = "\0".repeat(200);
     bench.set(&name, 100, "v");
     bench.flush();
     bench.reopen();
     assert_eq!((bench.count(99), bench.count(100)), (1, 0));
-    let index_key = expiry_key(100, &prefix(&name), UNNAMED_SUFFIX);
-    let whole = disk.bytes(&bench.path());
-    let mut found = 0;
-    for at in (0..whole.len()).filter(|at| whole[*at..].starts_with(&index_key)) {
-        disk.flip(&bench.path(), (at + 8) as u64, 0x40);
-        found += 1;
-    }
-    assert!(found > 0);
+    let good = expiry_key(100, &prefix(&name), UNNAMED_SUFFIX);
+    let mut bad = good.clone();
+    // With a longer namespace the key still has all its parts.
+    bad[8] ^= 0x40;
+    bench.tamper(|write| {
+        let mut expiry = write.open_table(EXPIRY).unwrap();
+        assert!(expiry.remove(good.as_slice()).unwrap().is_some());
+        expiry.insert(bad.as_slice(), ()).unwrap();
+    });
     bench.reopen();
     let now = |_| 100;
     let errors = [
@@ -146,7 +194,7 @@ fn a_changed_byte_in_a_key_of_an_index_is_damage_and_no_panic() {
     ];
     for error in errors {
         let error = error.expect("it is damaged").to_string();
-        assert!(error.starts_with("/3.redb: damaged: a key of an index"), "{error}");
+        assert!(error.contains("/3.redb: damaged: a key of an index"), "{error}");
     }
 }
 
@@ -169,19 +217,40 @@ fn a_key_that_is_no_key_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_file_of_format_1_is_refused_with_both_formats() {
-    let bench = Bench::new(OPTIONS);
+fn a_value_that_belongs_to_another_key_is_never_read() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.set("one", 0, "of one");
+    bench.set("two", 0, "of two");
+    bench.flush();
+    bench.tamper(|write| {
+        let mut records = write.open_table(RECORDS).unwrap();
+        let of_two = records.get(key("two", Field::Unnamed).as_slice()).unwrap();
+        let of_two = of_two.expect("flushed").value().to_vec();
+        records.insert(key("one", Field::Unnamed).as_slice(), of_two.as_slice()).unwrap();
+    });
+    bench.reopen();
+    let error = bench.store().record(&key("one", Field::Unnamed)).err().expect("damaged");
+    assert!(error.to_string().contains("its checksum does not match"), "{error}");
+}
+
+#[test]
+fn a_file_of_another_format_is_refused_with_both_formats() {
+    let mut bench = Bench::new(OPTIONS);
+    bench.tamper(|write| {
+        let mut meta = write.open_table(META).unwrap();
+        meta.insert(META_FORMAT, [4, 0].as_slice()).unwrap();
+    });
     let path = bench.path();
     let directory = bench.close();
-    let database = redb::Database::open(&path).unwrap();
-    let write = database.begin_write().unwrap();
-    let format = &b"\x01\x00"[..];
-    write.open_table(META).unwrap().insert(META_FORMAT, format).unwrap();
-    write.commit().unwrap();
-    drop(database);
-    let error =
-        Store::open(&real(), &path, identity(), OPTIONS).err().expect("refused").to_string();
-    assert!(error.contains("3.redb: written in format 1"), "{error}");
-    assert!(error.contains("reads format 2"), "{error}");
+    let refused = |says: &str| {
+        let error = Store::open(&real(), &path, identity(), OPTIONS).err().expect("refused");
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.to_string().contains("reads format 3"), "{error}");
+    };
+    refused("3.redb: written in format 4");
+    // What formats 1 and 2 were.
+    fs::remove_file(&path).unwrap();
+    drop(redb::Database::create(&path).unwrap());
+    refused("3.redb: written in format 2");
     drop(directory);
 }
