@@ -10,7 +10,7 @@ use crate::replication::register::voter::Slot;
 /// Everything the file holds, as it was when it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Process starts so far.
+    /// The last process start: its wall time in milliseconds, but greater than the one before.
     pub life: u64,
     /// The voter set with the greatest generation this node learned; generation 0: none.
     pub voters: VoterSet,

@@ -42,7 +42,7 @@ pub(in crate::bench) struct EngineArgs {
     /// Entries in the memtables above which a flush begins, in `puts` and `zipf`.
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(100..=100_000_000))]
     pub(super) memtable_entries: Option<u64>,
-    /// The same as memory: of `fdht node --memory` it is 3/16 where all is in one group.
+    /// The same as memory: of `fdht node --memory` it is an eighth where all is in one group.
     #[arg(long, value_name = "SIZE", conflicts_with = "memtable_entries")]
     pub(super) memory: Option<Size>,
     /// Log behind which a flush begins though memory is not short; a node has half of its memory, at
