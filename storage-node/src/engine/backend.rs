@@ -31,7 +31,7 @@ pub(crate) struct BackendState(Arc<Flags>);
 struct Flags {
     failed: AtomicBool,
     full: AtomicBool,
-    /// A write or a sync failed, and not because the disk is full.
+    /// A write or a sync failed, and not because the disk is full, or what was read is damaged.
     broke: AtomicBool,
     /// Whoever changes the file holds it for reading meanwhile.
     fenced: RwLock<bool>,
@@ -48,8 +48,8 @@ impl BackendState {
         self.0.full.load(Ordering::Acquire)
     }
 
-    /// Whether nothing failed but reads, or writes for which the disk had no room: what was to be
-    /// written may be tried again on the file opened again.
+    /// Whether nothing failed but reads that the disk refused, or writes for which it had no room: what
+    /// was to be written may be tried again on the file opened again.
     pub(crate) fn may_try_again(&self) -> bool {
         self.has_failed() && !self.0.broke.load(Ordering::Acquire)
     }
@@ -73,7 +73,7 @@ impl BackendState {
         result
     }
 
-    /// Bytes were read that are not those that were written: no second try helps.
+    /// The database is not to be gone on with: what it read is damaged, or it panicked.
     pub(super) fn note_damage(&self) {
         self.0.broke.store(true, Ordering::Release);
         self.0.failed.store(true, Ordering::Release);

@@ -11,7 +11,8 @@
 //!
 //! A block is written in place by the sync that makes its pages durable. A power cut may leave a part of
 //! its sectors old: redb never writes to a page that its last commit uses, so the checksums of those are
-//! the same in the old block and the new one.
+//! the same in the old block and the new one. The header that names a commit is written behind that
+//! sync: this is for two-phase commits only.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -29,8 +30,8 @@ pub(super) const MAGIC: [u8; 4] = *b"FDG3";
 
 /// redb's default, and the unit of what is checked.
 const PAGE_BYTES: usize = 4096;
-/// Pages behind each block.
-const BLOCK_PAGES: usize = PAGE_BYTES / SUM_BYTES;
+/// Pages behind each block. Few in tests, where files are small and shall have many blocks.
+const BLOCK_PAGES: usize = if cfg!(test) { 8 } else { PAGE_BYTES / SUM_BYTES };
 const SUM_BYTES: usize = 4;
 /// A disk writes a sector wholly or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -93,7 +94,10 @@ pub(super) fn open(
 impl Block {
     fn decode(bytes: &[u8; PAGE_BYTES]) -> Self {
         let (sums, _) = bytes.as_chunks();
-        let sums = sums.iter().map(|sum| AtomicU32::new(u32::from_le_bytes(*sum))).collect();
+        let sums = sums[..BLOCK_PAGES]
+            .iter()
+            .map(|sum| AtomicU32::new(u32::from_le_bytes(*sum)))
+            .collect();
         Self { sums, is_dirty: AtomicBool::new(false) }
     }
 
@@ -121,15 +125,15 @@ impl Run {
     }
 }
 
-/// What lies at `offset` and the `bytes` behind it, as redb counts, in runs.
-fn runs(offset: u64, bytes: usize) -> io::Result<impl Iterator<Item = Run>> {
+/// What lies at `offset` and the `bytes` behind it, as redb counts, in runs. `None` if these are no
+/// pages.
+fn runs(offset: u64, bytes: usize) -> Option<impl Iterator<Item = Run>> {
     if !offset.is_multiple_of(PAGE) || !bytes.is_multiple_of(PAGE_BYTES) || offset == 0 {
-        let text = format!("redb asked for {bytes} bytes at {offset}, which are no pages");
-        return Err(io::Error::new(ErrorKind::Unsupported, text));
+        return None;
     }
-    let first = usize::try_from(offset / PAGE).map_err(io::Error::other)?;
+    let first = usize::try_from(offset / PAGE).ok()?;
     let (mut next, end) = (first, first + bytes / PAGE_BYTES);
-    Ok(std::iter::from_fn(move || {
+    Some(std::iter::from_fn(move || {
         let first = next;
         next = end.min((first / BLOCK_PAGES + 1) * BLOCK_PAGES);
         let run =
@@ -160,25 +164,40 @@ impl CheckedPages {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         let block = blocks.get(index).map(Arc::clone);
         drop(blocks);
-        let block = block.ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof))?;
+        let at = index as u64 * SPAN;
+        let block = block.ok_or_else(|| self.damaged(at))?;
         if let Some(block) = block.get() {
             return Ok(look(block));
         }
         let mut bytes = [0; PAGE_BYTES];
-        self.file.read(index as u64 * SPAN, &mut bytes)?;
+        self.read_file(at, &mut bytes)?;
         // Whoever read it first may have changed it since.
         Ok(look(block.get_or_init(|| Block::decode(&bytes))))
     }
 
     fn damaged(&self, at: u64) -> io::Error {
         self.state.note_damage();
-        let text = format!("the page at byte {at} is not what was written");
+        let text = format!("the page at byte {at}, or its checksum, is not what was written");
         io::Error::new(ErrorKind::InvalidData, text)
+    }
+
+    fn no_pages(&self, offset: u64, bytes: usize) -> io::Error {
+        self.state.note_damage();
+        let text = format!("redb asked for {bytes} bytes at {offset}, which are no pages");
+        io::Error::new(ErrorKind::Unsupported, text)
+    }
+
+    /// Reads at an offset of the file, which has to be that long.
+    fn read_file(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(at, out).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => self.damaged(at),
+            _ => error,
+        })
     }
 
     fn read_head(&self, out: &mut [u8]) -> io::Result<()> {
         let mut sector = [0; SECTOR_BYTES];
-        self.file.read(PAGE, &mut sector)?;
+        self.read_file(PAGE, &mut sector)?;
         let (head, sum) = sector.split_at(HEAD_BYTES);
         if crc32c::crc32c(head).to_le_bytes() != *sum {
             return Err(self.damaged(PAGE));
@@ -205,11 +224,12 @@ impl StorageBackend for CheckedPages {
         if offset == 0 && out.len() <= HEAD_BYTES {
             return self.read_head(out);
         }
+        let runs = runs(offset, out.len()).ok_or_else(|| self.no_pages(offset, out.len()))?;
         let mut rest = out;
-        for run in runs(offset, rest.len())? {
+        for run in runs {
             let (out, behind) = rest.split_at_mut(run.pages * PAGE_BYTES);
             rest = behind;
-            self.file.read(run.offset(), out)?;
+            self.read_file(run.offset(), out)?;
             let wrong = self.with_block(run.block, |block| {
                 let sums = &block.sums[run.first..];
                 let mut pages = out.chunks_exact(PAGE_BYTES).zip(sums);
@@ -223,13 +243,15 @@ impl StorageBackend for CheckedPages {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
         let bytes = file_bytes(len);
-        self.file.set_len(bytes)?;
         let count = usize::try_from(bytes.div_ceil(SPAN)).map_err(io::Error::other)?;
-        if blocks.is_empty() && count > 0 {
+        let is_new = self.blocks.read().unwrap_or_else(PoisonError::into_inner).is_empty();
+        // Without the lock, which readers want.
+        self.file.set_len(bytes)?;
+        if is_new && count > 0 {
             self.file.write(0, &MAGIC)?;
         }
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
         blocks.resize_with(count, Arc::default);
         Ok(())
     }
@@ -237,7 +259,8 @@ impl StorageBackend for CheckedPages {
     fn sync_data(&self) -> io::Result<()> {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner).clone();
         for (index, block) in blocks.iter().enumerate() {
-            // Before it is encoded: what changes meanwhile makes it dirty again.
+            // Before it is encoded: what changes meanwhile makes it dirty again. That an error leaves it
+            // clean does no harm: redb writes nothing more then.
             let dirty = block.get().filter(|block| block.is_dirty.swap(false, Ordering::AcqRel));
             if let Some(block) = dirty {
                 self.file.write(index as u64 * SPAN, &block.encode())?;
@@ -250,8 +273,9 @@ impl StorageBackend for CheckedPages {
         if offset == 0 && data.len() <= HEAD_BYTES {
             return self.write_head(data);
         }
+        let runs = runs(offset, data.len()).ok_or_else(|| self.no_pages(offset, data.len()))?;
         let mut rest = data;
-        for run in runs(offset, rest.len())? {
+        for run in runs {
             let (data, behind) = rest.split_at(run.pages * PAGE_BYTES);
             rest = behind;
             self.file.write(run.offset(), data)?;
@@ -309,7 +333,8 @@ mod tests {
 
     #[test]
     fn what_redb_sees_has_no_blocks() {
-        for pages in [0, 1, 2, 1023, 1024, 1025, 2048, 2049, 10_000] {
+        let block = BLOCK_PAGES as u64;
+        for pages in [0, 1, 2, block - 1, block, block + 1, 2 * block, 2 * block + 1, 10_000] {
             let bytes = pages * PAGE;
             assert_eq!(seen_bytes(file_bytes(bytes)), bytes, "{pages} pages");
         }
@@ -344,7 +369,8 @@ mod tests {
         fs.flip(Path::new(FILE), 2 * PAGE + 17, 1);
         let error = pages.read(PAGE, &mut page(0)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
-        assert_eq!(error.to_string(), "the page at byte 8192 is not what was written");
+        let says = "the page at byte 8192, or its checksum, is not what was written";
+        assert_eq!(error.to_string(), says);
         assert!(pages.state.has_failed() && !pages.state.may_try_again());
         assert!(pages.read(PAGE, &mut [page(0), page(0)].concat()).is_err());
         assert!(pages.read(3 * PAGE, &mut page(0)).is_err());

@@ -233,17 +233,19 @@ pub(super) fn builder(cache_bytes: usize) -> Builder {
 
 /// Refuses what is no group file of this format, before redb reads any of it.
 fn check_begin(fs: &dyn Fs, path: &Path) -> Result<(), EngineError> {
+    let another = |found| EngineError::Format { file: path.to_owned(), found, known: FORMAT };
     let mut begin = checked_pages::MAGIC;
     let read = fs.open(path).and_then(|file| file.read_exact_at(&mut begin, 0));
     match read {
         Ok(()) if begin == checked_pages::MAGIC => Ok(()),
-        // Formats 1 and 2 were plain redb files.
-        Ok(()) if begin == *b"redb" => {
-            Err(EngineError::Format { file: path.to_owned(), found: 2, known: FORMAT })
-        }
-        Ok(()) => Err(EngineError::damaged(path, "it does not begin like the file of a group")),
+        Ok(()) => Err(match begin {
+            // Formats 1 and 2 were plain redb files.
+            [b'r', b'e', b'd', b'b'] => another(2),
+            [b'F', b'D', b'G', digit @ b'4'..=b'9'] => another(u16::from(digit - b'0')),
+            _ => EngineError::damaged(path, "it does not begin like the file of a group"),
+        }),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Err(EngineError::damaged(path, "the file is empty"))
+            Err(EngineError::damaged(path, "the file is empty, or as good as"))
         }
         Err(error) => Err(EngineError::io(path, "open", error)),
     }

@@ -107,6 +107,10 @@ impl FlushJob {
     fn failed(&self, error: EngineError) -> FlushFailed {
         // Asked of the database that the flush used: somebody may have opened the file again already.
         let state = self.opened.get().map(|open| open.state());
+        // After a panic redb would commit once more when it is closed, and not in two phases.
+        if let Some(state) = state.filter(|state| !state.has_failed()) {
+            state.note_damage();
+        }
         let may_try = state.is_some_and(BackendState::may_try_again);
         let full = state.is_some_and(BackendState::was_full);
         let again = match self.file.state() {

@@ -30,11 +30,9 @@ pub(super) const META_IDENTITY: &[u8] = b"identity";
 pub(super) const META_CHECKPOINT: &[u8] = b"checkpoint";
 /// Meta key of the number of header records.
 pub(super) const META_HEADERS: &[u8] = b"headers";
-/// Meta key of the number of named fields that have a value. A file of before this key was kept
-/// lacks it, and goes on lacking it.
+/// Meta key of the number of named fields that have a value.
 pub(super) const META_NAMED: &[u8] = b"named";
 /// Meta key of what the entries of records and expiry index take: keys, values and 8 bytes for each.
-/// A file of before this key was kept lacks it, and goes on lacking it until it is copied.
 pub(super) const META_STORED: &[u8] = b"stored";
 /// First byte of the meta keys of live object counts; server index and namespace follow.
 pub(super) const META_COUNT: u8 = b'#';

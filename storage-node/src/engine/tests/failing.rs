@@ -10,7 +10,7 @@ use common::stored::Body;
 use super::support::{Bench, OPTIONS, key, prefix};
 use crate::engine::flush::{FlushDone, FlushJob};
 use crate::engine::{ScanFrom, Slice, Store, View};
-use crate::files::MemFs;
+use crate::files::{MemFs, PowerCut};
 
 const FILE: &str = "/3.redb";
 const FIELDS: usize = 300;
@@ -19,9 +19,10 @@ const OBJECTS: usize = 400;
 /// How the disk fails under the flush; whether the group goes on.
 type Fault = (&'static str, fn(&MemFs), bool);
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 5] = [
     ("no room", |disk| disk.limit_space(Some(0)), true),
     ("a write fails", |disk| disk.fail_writes(Path::new(FILE), 8192..u64::MAX), false),
+    ("checksums are not written", |disk| disk.fail_writes(Path::new(FILE), 0..4096), false),
     ("a sync fails", |disk| disk.fail_sync(1), false),
     // Twice, as a read is repeated at once.
     ("a read fails", |disk| disk.fail_next_reads(2), true),
@@ -227,4 +228,31 @@ fn a_file_that_flushes_cannot_read_stops_the_group_in_the_end() {
         assert!(round < 20, "tried for ever");
     }
     assert_eq!(fields(bench.store(), || ()).unwrap(), right);
+}
+
+#[test]
+fn a_flush_that_panics_stops_the_group_and_a_power_cut_loses_nothing() {
+    let mut cuts = 0;
+    for sync in 1.. {
+        let disk = MemFs::new();
+        let mut bench = filled(&disk);
+        bench.sync_log();
+        let right = fields(bench.store(), || ()).unwrap();
+        disk.cut_power_at_sync(disk.syncs() + sync);
+        let done = bench.store_mut().begin_flush().unwrap().run_watched(|_| panic!("in a commit"));
+        drop(bench.store_mut().finish_flush(done));
+        let stopped = bench.store().stopped().expect("it panicked");
+        assert!(stopped.contains("in a commit") || disk.is_cut(), "{stopped}");
+        bench.drop_store();
+        if !disk.is_cut() {
+            break;
+        }
+        cuts += 1;
+        for seed in 0..20 {
+            let after = bench.beside(&disk.after_power_cut(PowerCut::TornSectors(seed)));
+            assert_eq!(fields(after.store(), || ()).unwrap(), right, "sync {sync}, seed {seed}");
+            after.check_file();
+        }
+    }
+    assert!(cuts > 2, "{cuts} cuts");
 }

@@ -138,7 +138,8 @@ fn a_truncated_or_overwritten_file_is_refused_or_read_as_it_was() {
             }
         }
     };
-    for cut in [1, 100, 4_096, 5_000, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1]
+    for cut in
+        [1, 100, 4_096, 4_200, 5_000, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1]
     {
         check(&whole[..cut]);
     }
@@ -252,5 +253,7 @@ fn a_file_of_another_format_is_refused_with_both_formats() {
     fs::remove_file(&path).unwrap();
     drop(redb::Database::create(&path).unwrap());
     refused("3.redb: written in format 2");
+    fs::write(&path, b"FDG5 and what nobody knows yet").unwrap();
+    refused("3.redb: written in format 5");
     drop(directory);
 }

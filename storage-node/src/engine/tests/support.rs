@@ -271,6 +271,11 @@ impl Bench {
         write.commit().expect("written");
     }
 
+    /// Loses the memtables and closes the file.
+    pub(super) fn drop_store(&mut self) {
+        self.store = None;
+    }
+
     /// Loses the memtables, opens the file again and replays the log behind its checkpoint.
     pub(super) fn reopen(&mut self) {
         self.store = None;
